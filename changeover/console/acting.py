@@ -12,6 +12,7 @@ import asyncio
 import secrets
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -36,6 +37,7 @@ from changeover.errors import (
     StoreBusy,
     StoreError,
 )
+from changeover.site.site import Site
 from changeover.store import approvals, audit, console_forms
 from changeover.store.console_forms import Form
 from changeover.store.console_sessions import digest
@@ -85,6 +87,11 @@ class Desk:
         self.console, self.sessions = console, console.sessions
         self.site = carrying_out.patient(console.site)
         self.refusals = Attempts()
+
+    @cached_property
+    def hurried(self) -> Site:
+        """The migration for an emergency, with a store that is not waited for."""
+        return carrying_out.hurried(self.site)
 
     def overview(self, request: Request) -> Response:
         """Return the list of actions, each with why it is not possible now."""
@@ -170,7 +177,8 @@ class Desk:
     ) -> Order:
         values = actions.checked(action, situation.of_site(self.site), form)
         values["seen"] = form.get("seen", "")
-        return Order(self.site, who, values, form_id, actions.reason_of(form))
+        site = self.hurried if action.name == EMERGENCY else self.site
+        return Order(site, who, values, form_id, actions.reason_of(form))
 
     def _without_store(self, request: Request, action: Action, said: str) -> Response:
         """Return what was done while the store could not even note the form."""
@@ -218,7 +226,7 @@ class Desk:
         Returns:
             What was done when the store could not note it; mostly nothing.
         """
-        store, now = self.site.store, clock.now()
+        store, now = order.site.store, clock.now()
         begun = Form(
             order.form_id, self.site.migration, action.name, order.who.name, now)
         try:

@@ -125,6 +125,14 @@ class Auth:
 
         return check
 
+    async def still_reads(self, request: Request) -> bool:
+        """Whether a request that began to read may go on: a stream lives longer than its token."""
+        try:
+            await self.needs(TokenScope.READ)(request)
+        except HTTPException:
+            return False
+        return True
+
     async def _is_reader(self, request: Request) -> bool:
         """Whether a request is of somebody's session, or of a wall screen's."""
         if request.method not in ("GET", "HEAD") or not request.cookies:

@@ -27,7 +27,10 @@ from changeover.site.site import Site
 from changeover.store import admission, approver_tokens
 from changeover.store import flags as stored
 from changeover.store.admission import Said
+from changeover.store.engine import Store
 
+HURRY_SECONDS = 0.7
+"""As long as the observer waits before it moves users at the gateway, see decision 18."""
 SHORT = Patience(form=15.0, answer=10.0)
 """A person waits before the page: what takes longer is seen on the next one."""
 
@@ -65,6 +68,12 @@ def patient(site: Site) -> Site:
     """Return the same migration with a gateway that is waited for, as people do."""
     gateway = Gateway(site.gateway.files, patience=publish.PATIENT_SECONDS)
     return Site(site.home, site.plan, site.store, gateway)
+
+
+def hurried(site: Site) -> Site:
+    """Return the same migration with a store that is not waited for: users are to be moved."""
+    store = Store.open(site.home.store_url, timeout=HURRY_SECONDS)
+    return Site(site.home, site.plan, store, site.gateway)
 
 
 def _emergency(order: Order) -> Done:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,7 +103,7 @@ class Hub:
         """Streams that are open."""
         return sum(each.open for each in self._channels.values())
 
-    async def stream(self, view: str, chosen: str) -> AsyncIterator[bytes]:
+    async def stream(self, view: str, chosen: str) -> AsyncGenerator[bytes]:
         """Yield events without end: first everything, then what changed.
 
         Args:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
@@ -24,6 +27,8 @@ POLICY = "; ".join((
     "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:",
     "connect-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"))
 """The pages' content security policy: only what the console serves, and nothing inline."""
+AGAIN_SECONDS = 5.0
+"""So often a stream asks whether its token or session still is valid."""
 RangeName = Annotated[str, Query(alias="range", max_length=20, description="How far back.")]
 
 
@@ -46,17 +51,33 @@ def routes(console: Console) -> APIRouter:
     @router.get("/live/{name}", response_class=StreamingResponse,
                 summary="What changes on a page (server-sent events)",
                 responses={429: {"description": "Too many pages are open."}})
-    async def live(name: str, chosen: RangeName = DEFAULT.name) -> Response:
+    async def live(
+        request: Request, name: str, chosen: RangeName = DEFAULT.name
+    ) -> Response:
         """First everything, then what changed: HTML by section, data by chart."""
         view, span = view_of(name).name, range_of(chosen).name
         if hub.open >= MOST_STREAMS:
             raise HTTPException(429, f"{MOST_STREAMS} pages are open", {"Retry-After": "30"})
         # nginx would collect events until its buffer is full
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-        return StreamingResponse(
-            hub.stream(view, span), media_type="text/event-stream", headers=headers)
+        events = _while_allowed(console, request, hub.stream(view, span))
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
     return router
+
+
+async def _while_allowed(
+    console: Console, request: Request, events: AsyncGenerator[bytes]
+) -> AsyncIterator[bytes]:
+    """Yield events until who asked for them may not read any more: signed out, or revoked."""
+    asked = time.monotonic()
+    async with aclosing(events):
+        async for each in events:
+            if time.monotonic() - asked > AGAIN_SECONDS:
+                if not await console.auth.still_reads(request):
+                    return
+                asked = time.monotonic()
+            yield each
 
 
 async def _page(console: Console, renderer: Renderer, name: str, chosen: str) -> Response:

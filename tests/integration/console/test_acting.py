@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -370,3 +371,20 @@ def test_author_is_who_signed_in_and_not_what_the_form_says(console: Console) ->
     send(browser, "pause", form)
     assert console.newest("cutover.pause").actor == "alice"
 
+
+
+def test_an_emergency_does_not_wait_for_a_store_that_is_busy(console: Console) -> None:
+    """Users are moved at the gateway first; the store follows when it can."""
+    console.begin()
+    browser = console.browser()
+    headers = {"x-cohort": "beta"}
+    form = filled(browser, "emergency") | {"reason": "totals are wrong"}
+    writer = sqlite3.connect(console.served.home.root / "store.db", isolation_level=None)
+    with closing(writer):
+        writer.execute("BEGIN IMMEDIATE")
+        said = send(browser, "emergency", form)
+        moved = httpx.get(console.gateway, headers=headers).json()["served_by"]
+        writer.execute("ROLLBACK")
+    assert moved == "baseline"
+    assert said.status_code == 200
+    assert "everyone is at the baseline; the store is busy" in said.text

@@ -245,8 +245,14 @@ def test_a_wall_screens_link_reads_and_no_more(serve: Serve, tmp_path: Path) -> 
     body = {"id": "o-1", "system": "candidate", "success": True}
     assert screen.post("/v1/outcomes", json=body).status_code == 401
     token_id = link.split("_")[1]
-    changeover(console.home.root, "token", "revoke", token_id)
-    assert screen.get("/v1/status").status_code == 401
+    with screen.stream("GET", "/live/overview") as stream:
+        parts = stream.iter_bytes()
+        assert next(parts)
+        changeover(console.home.root, "token", "revoke", token_id)
+        assert screen.get("/v1/status").status_code == 401
+        # what stood open ends by itself
+        for _ in parts:
+            pass
 
 
 def test_a_link_with_more_rights_than_reading_is_refused(target: Target) -> None:
