@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from changeover import clock
-from changeover.console import actions, carrying_out, people, situation
+from changeover.console import action_table, actions, carrying_out, people, situation
 from changeover.console.actions import Action, Group, Situation
 from changeover.console.carrying_out import Order
 from changeover.console.context import Console
@@ -54,6 +53,8 @@ def routes(console: Console) -> APIRouter:
     router = APIRouter(
         tags=["people"], include_in_schema=False, route_class=people.route_of(console))
     desk = Desk(console)
+    # to bring users back nobody waits for those who answer, which takes seconds
+    threads, urgent = people.Threads("acting", 4), people.Threads("going-back", 4)
 
     @router.get("/approve")
     async def approve() -> Response:
@@ -62,20 +63,21 @@ def routes(console: Console) -> APIRouter:
 
     @router.get("/actions")
     async def overview(request: Request) -> Response:
-        return await asyncio.to_thread(desk.overview, request)
+        return await threads.run(desk.overview, request)
 
     @router.get("/actions/done/{key}")
     async def done(request: Request, key: str) -> Response:
-        return await asyncio.to_thread(desk.done, request, key)
+        return await threads.run(desk.done, request, key)
 
     @router.get("/actions/{name}")
     async def show(request: Request, name: str) -> Response:
-        return await asyncio.to_thread(desk.show, request, name)
+        return await threads.run(desk.show, request, name)
 
     @router.post("/actions/{name}")
     async def act(request: Request, name: str) -> Response:
         form = await form_of(request)
-        return await asyncio.to_thread(desk.act, request, name, form)
+        pool = urgent if name in ("emergency", "rollback") else threads
+        return await pool.run(desk.act, request, name, form)
 
     return router
 
@@ -99,7 +101,7 @@ class Desk:
             return away
         present = situation.of_site(self.site)
         groups: dict[str, list[Any]] = {str(each): [] for each in Group}
-        for each in actions.ACTIONS:
+        for each in action_table.ACTIONS:
             groups[each.group].append((each, each.closed(present)))
         return people.shown(
             self.console, request, "actions.html.j2",
@@ -300,7 +302,7 @@ def _carried_out(action: Action, order: Order) -> tuple[str, bool]:
 
 
 def _named(name: str) -> Action:
-    found = actions.BY_NAME.get(name)
+    found = action_table.BY_NAME.get(name)
     if found is None:
         raise HTTPException(404, "There is no such action.")
     return found

@@ -1,30 +1,26 @@
-"""The actions of people: what each needs, when it is possible, what it would do. Pure.
+"""What an action of people is, and what is asked before it is done. Pure.
 
-This is the table behind the pages. How an action is carried out is `changeover.console.acting`;
-the rules are those of the procedures that the commands call as well.
+Which there are is `action_table`, how each is carried out `carrying_out`; the rules are those of
+the procedures that the commands call as well.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from changeover.console import effects
 from changeover.console.effects import Traffic
-from changeover.domain import going_back, routing
 from changeover.domain.freezes import Freeze
 from changeover.domain.instructions import Instruction
-from changeover.domain.rollout import ANSWERS, Approval, Cutover, StageRecord
-from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.domain.rollout import Approval, Cutover, StageRecord
+from changeover.domain.routing import RoutingState
 from changeover.domain.tokens import Scope
 from changeover.errors import InvalidInput, Refused
 from changeover.flags.state import FlagState
 from changeover.plan.model import Plan
-from changeover.plan.units import format_duration, parse_percent
-from changeover.plan.until import FORMS, longer_by, parse_until
 
 Values = Mapping[str, str]
 MOST_TEXT, MOST_REASON = 200, 2000
@@ -157,249 +153,9 @@ def _refuse_unreadable(text: str, where: str) -> None:
                 allowed="text in one line")
 
 
-def _no_cutover(situation: Situation) -> str:
-    return "no cutover runs" if situation.cutover is None else ""
-
-
-def _not_soaking(situation: Situation) -> str:
-    return _no_cutover(situation) or ("" if situation.soaking else "no stage soaks now")
-
-
-def _back_closed(situation: Situation) -> str:
-    if situation.state.mode is Mode.EMERGENCY_ROLLBACK:
-        return "everybody is rolled back already"
-    return ""
-
-
-_SCOPES = {
-    going_back.ALL: "everyone, at once",
-    going_back.STEPS: "everyone, in the plan's steps",
-    going_back.STAGE: "one stage",
-}
-
-
-def _scopes(situation: Situation) -> list[tuple[str, str]]:
-    found = []
-    for scope in going_back.scopes(situation.plan):
-        kind, _, name = scope.partition(":")
-        found.append((scope, _SCOPES.get(scope, f"{kind} {name}")))
-    return found
-
-
-def _rolled_back(situation: Situation, values: Values) -> list[str]:
-    scope, state = values.get("scope", going_back.ALL), situation.state
-    if scope in (going_back.ALL, going_back.STEPS):
-        change = Change(mode=Mode.EMERGENCY_ROLLBACK)
-    else:
-        # what it would leave, by the very rule that does it; refused here as there
-        left = going_back.smaller(situation.plan, state, scope)
-        change = Change(
-            mode=Mode.GRADUAL, weight=left.weight, segments=left.segments, kept=left.kept)
-    lines = effects.moved(situation.traffic, state, routing.apply(state, change))
-    return lines + _after(situation, scope)
-
-
-def _after(situation: Situation, scope: str) -> list[str]:
-    """Return what follows a rollback besides the traffic."""
-    plan, cutover = situation.plan, situation.cutover
-    named = f"cutover {cutover.id}" if cutover else ""
-    if scope not in (going_back.ALL, going_back.STEPS):
-        again = f"The running {named} soaks its stage again with fewer users and asks people."
-        return [again] if cutover else []
-    lines = []
-    if scope == going_back.STEPS and plan.rollback.return_ is not None:
-        spec = plan.rollback.return_
-        over = format_duration(spec.over)
-        lines.append(f"Users return in {spec.steps} steps over {over}.")
-    if cutover:
-        lines.append(f"The running {named} ends as rolled back.")
-    if plan.rollback.safe_flags:
-        lines.append(f"Flags get their safe values: {', '.join(plan.rollback.safe_flags)}.")
-    return [*lines, "Clean-up, undoing of hooks, analysis and verification follow by themselves."]
-
-
-def _answers(situation: Situation) -> list[tuple[str, str]]:
-    words = {
-        "promote": "promote: go on", "hold": "hold: soak the stage again",
-        "rollback": "rollback: send everyone back"}
-    return [(str(each), words[str(each)]) for each in ANSWERS]
-
-
-def _answered(situation: Situation, values: Values) -> list[str]:
-    asked = situation.asked
-    if asked is None:
-        return []
-    decision = values.get("decision")
-    if decision == "rollback":
-        return _rolled_back(situation, {"scope": going_back.ALL})
-    if decision == "hold":
-        return [f"{asked.stage} soaks again, and people are asked anew. No user is moved."]
-    return [f"You agree as approver {asked.ordinal} about {asked.stage}.", *_next(situation)]
-
-
-def _next(situation: Situation) -> list[str]:
-    """Return whom the stage after the one that is asked about moves."""
-    stages = situation.plan.stages()
-    asked = situation.asked
-    keys = [each.key for each in stages]
-    if asked is None or asked.stage not in keys:
-        return ["The question says what follows."]
-    rest = stages[keys.index(asked.stage) + 1:]
-    if not rest:
-        return ["It is the last stage: no user is moved."]
-    then = rest[0]
-    mode = Mode.CANDIDATE_ONLY if then.weight == routing.BUCKETS else Mode.GRADUAL
-    after = replace(
-        situation.state, mode=mode, weight=then.weight,
-        segments=then.segments if mode is Mode.GRADUAL else ())
-    lines = effects.moved(situation.traffic, situation.state, after)
-    return [f"When enough people agree, {then.title} follows.", *lines]
-
-
-def _question(situation: Situation, _values: Values) -> str:
-    return str(situation.asked.id) if situation.asked else ""
-
-
-def _soak(situation: Situation, _values: Values) -> str:
-    soaking = situation.soaking
-    return f"{soaking.cutover_id} {soaking.key} {soaking.round}" if soaking else ""
-
-
-def _paused(situation: Situation, _values: Values) -> list[str]:
-    key = situation.soaking.key if situation.soaking else "the present stage"
-    return [f"Nothing is promoted, and {key} does not soak. No user is moved.",
-            "Triggers go on watching; a rollback is possible at any time."]
-
-
-def _resumed(situation: Situation, _values: Values) -> list[str]:
-    pause = situation.pause
-    since = f"{pause.at:%F %T} UTC by {pause.actor}" if pause else "before"
-    return [f"The cutover goes on; it is paused since {since}.",
-            "What was left of the soak is still left."]
-
-
-def _extended(situation: Situation, values: Values) -> list[str]:
-    by, soaking = longer_by(values["duration"], where="duration"), situation.soaking
-    if soaking is None:
-        return []
-    ends = max(soaking.soak_until, situation.now) + by
-    until = f"{soaking.soak_until:%F %T}"
-    return [f"{soaking.key} soaks until {ends:%F %T} UTC instead of {until}. No user is moved."]
-
-
-def _promoted(situation: Situation, _values: Values) -> list[str]:
-    soaking = situation.soaking
-    if soaking is None:
-        return []
-    needed = max(1, situation.plan.stage(soaking.key).approvers)
-    left = max(soaking.soak_until - situation.now, situation.now - situation.now)
-    return [
-        f"The soak of {soaking.key} ends {format_duration(left)} early; "
-        f"{needed} must agree.",
-        "Its gate is judged at once: a check that fails rolls everyone back."]
-
-
-def _closed_for_users(situation: Situation, _values: Values) -> list[str]:
-    return ["Every user gets 503 with your reason, on both systems.",
-            effects.everyone(situation.traffic)]
-
-
-def _open_for_users(situation: Situation, _values: Values) -> list[str]:
-    return ["Users are let through again.", effects.everyone(situation.traffic)]
-
-
-def _frozen(situation: Situation, values: Values) -> list[str]:
-    text, until = values.get("until", ""), "until somebody ends it"
-    if text:
-        until = f"until {parse_until(text, situation.now, where='until'):%F %T} UTC"
-    return [f"Nobody is moved to the candidate {until}; stages soak on.",
-            "A rollback is possible at any time."]
-
-
-def _thawed(situation: Situation, _values: Values) -> list[str]:
-    known = situation.freeze.text if situation.freeze else ""
-    return [f"Ends: {known}.", "A cutover that waited for it goes on."]
-
-
-def _flags(situation: Situation) -> list[tuple[str, str]]:
-    return [(name, name) for name in situation.flags]
-
-
-def _flag_changed(situation: Situation, values: Values) -> list[str]:
-    try:
-        share = float(parse_percent(values["percent"]))
-    except ValueError as error:
-        raise InvalidInput(str(error), where="percent") from None
-    flag = situation.flags[values["flag"]]
-    variant = values.get("variant") or "its other variant"
-    lines = [f"{share:g} % of all users get {variant} of {flag.name}; its other rules stay."]
-    if not situation.traffic.is_known:
-        return [*lines, effects.UNKNOWN]
-    users = situation.traffic.total.users.part(share / 100)
-    return [*lines, f"Of those at the gateway that would be {users.text} "
-            f"{situation.traffic.per}."]
-
-
-def _flag_version(situation: Situation, values: Values) -> str:
-    flag = situation.flags.get(values.get("flag", ""))
-    return str(flag.version) if flag else ""
-
-
-def _recovered(_situation: Situation, _values: Values) -> list[str]:
-    return ["The emergency ends: everybody stays at the baseline, and a new cutover may begin.",
-            "Flags stay as the rollback set them."]
-
-
-_SCOPE = Field("scope", "What goes back", _scopes)
-_DECISION = Field("decision", "Your answer", _answers)
-
-ACTIONS = (
-    Action(
-        "emergency", "Emergency rollback", Group.BACK, _back_closed, _rolled_back,
-        is_danger=True),
-    Action(
-        "rollback", "Roll back", Group.BACK, _back_closed, _rolled_back, (_SCOPE,),
-        is_danger=True),
-    Action(
-        "recover", "End the emergency rollback", Group.BACK,
-        lambda now: "" if _back_closed(now) else "nothing is rolled back", _recovered),
-    Action(
-        "answer", "Answer the question", Group.CUTOVER,
-        lambda now: "" if now.asked else "nothing waits for an approval", _answered,
-        (_DECISION,), seen=_question),
-    Action(
-        "pause", "Pause", Group.CUTOVER,
-        lambda now: _no_cutover(now) or ("it is paused already" if now.pause else ""), _paused),
-    Action(
-        "resume", "Resume", Group.CUTOVER,
-        lambda now: _no_cutover(now) or ("" if now.pause else "it is not paused"), _resumed),
-    Action(
-        "extend", "Extend the soak", Group.CUTOVER, _not_soaking, _extended,
-        (Field("duration", "Longer by", hint="as 4h or 2d"),), seen=_soak),
-    Action(
-        "promote-now", "Promote now", Group.CUTOVER, _not_soaking, _promoted, seen=_soak),
-    Action(
-        "maintenance-on", "Maintenance on", Group.EVERYONE,
-        lambda now: "it is on already" if now.state.maintenance else "", _closed_for_users,
-        is_danger=True),
-    Action(
-        "maintenance-off", "Maintenance off", Group.EVERYONE,
-        lambda now: "" if now.state.maintenance else "it is off", _open_for_users),
-    Action(
-        "freeze", "Freeze", Group.EVERYONE, lambda _now: "", _frozen,
-        (Field("until", "Until", hint=f"{FORMS}; empty: until somebody ends it",
-               is_needed=False),)),
-    Action(
-        "unfreeze", "Unfreeze", Group.EVERYONE,
-        lambda now: "" if now.freeze else "nothing is frozen", _thawed),
-    Action(
-        "flag", "A flag's percentage", Group.EVERYONE,
-        lambda now: "" if now.flags else "the plan has no flags", _flag_changed,
-        (Field("flag", "Flag", _flags), Field("percent", "Percent of users", hint="0 to 100"),
-         Field("variant", "Variant", hint="empty: the one besides its default",
-               is_needed=False)), seen=_flag_version),
-)
-BY_NAME = {each.name: each for each in ACTIONS}
+def named(soak: StageRecord) -> str:
+    """Return a soak's name, so that a form is about it and no later one."""
+    return f"{soak.cutover_id} {soak.key} {soak.round}"
 
 
 def refuse_closed(action: Action, situation: Situation) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from changeover import clock
+from changeover.console.actions import named
 from changeover.domain.approvers import rules_of
 from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
-from changeover.domain.rollout import Answer, StageAction
+from changeover.domain.rollout import Answer, StageAction, StageRecord
 from changeover.domain.sessions import SignedIn, Source
 from changeover.domain.tokens import ApproverToken
 from changeover.errors import Refused
@@ -105,12 +106,21 @@ _NOT_A_PERSON = "a token of the console does not show who somebody is; sign in a
 
 
 def _promote_now(order: Order) -> Done:
+    record = _soak_that_was_shown(order)
+    return by_hand.promote_now(order.site, order.by, record, _proof(order))
+
+
+def _soak_that_was_shown(order: Order) -> StageRecord:
+    """Return the present soak.
+
+    Raises:
+        Refused: It is another one than the person saw.
+    """
     site = order.site
     record = steering.soaking(site, steering.running(site))
-    seen = f"{record.cutover_id} {record.key} {record.round}"
-    if seen != order.values.get("seen"):
+    if named(record) != order.values.get("seen"):
         raise Refused("the soak that was shown is over")
-    return by_hand.promote_now(site, order.by, record, _proof(order))
+    return record
 
 
 def _proof(order: Order) -> ApproverToken | bool:
@@ -126,6 +136,7 @@ def _proof(order: Order) -> ApproverToken | bool:
 
 
 def _extend(order: Order) -> Done:
+    _soak_that_was_shown(order)
     by = longer_by(order.values["duration"], where="duration")
     return by_hand.extend(order.site, order.by, by)
 

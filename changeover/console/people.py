@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,18 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+class Threads:
+    """Threads of their own for what people do: it may take long, and must slow no claim or flag."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self._pool = ThreadPoolExecutor(most, name)
+
+    async def run(self, work: Callable[..., Response], *given: Any) -> Response:
+        """Do something in a thread, and return what comes of it."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, work, *given)
 
 
 def shown(

@@ -134,7 +134,9 @@ class Provider:
         ).validate(claims)
         self._refuse_other_party(claims)
         name = claims.get(spec.claim)
-        if not isinstance(name, str) or not 2 <= len(name) <= 100:
+        # one that cannot be printed could look like another one in the audit
+        is_name = isinstance(name, str) and name.isprintable()
+        if not isinstance(name, str) or not is_name or not 2 <= len(name) <= 100:
             raise Refused(f"{_NOBODY} because the provider gave no {spec.claim}")
         # anybody may type an address that is not theirs into an account of their own
         is_verified = claims.get("email_verified") is True

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import time
@@ -38,32 +37,34 @@ def routes(console: Console) -> APIRouter:
     router = APIRouter(
         tags=["people"], include_in_schema=False, route_class=people.route_of(console))
     door = Door(console)
+    # a provider may answer late, and a salted hash is slow on purpose
+    threads = people.Threads("signing", 4)
 
     @router.get("/sign-in")
     async def show(request: Request) -> Response:
-        return await asyncio.to_thread(door.show, request)
+        return await threads.run(door.show, request)
 
     @router.post("/sign-in")
     async def sign_in(request: Request) -> Response:
         form = await form_of(request)
-        return await asyncio.to_thread(door.with_token, request, form)
+        return await threads.run(door.with_token, request, form)
 
     @router.get("/sign-in/provider")
     async def provider(request: Request) -> Response:
-        return await asyncio.to_thread(door.to_provider, request)
+        return await threads.run(door.to_provider, request)
 
     @router.get(CALLBACK)
     async def back(request: Request) -> Response:
-        return await asyncio.to_thread(door.from_provider, request)
+        return await threads.run(door.from_provider, request)
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
         form = await form_of(request)
-        return await asyncio.to_thread(door.sign_out, request, form)
+        return await threads.run(door.sign_out, request, form)
 
     @router.get("/wall")
     async def wall(request: Request) -> Response:
-        return await asyncio.to_thread(door.wall, request)
+        return await threads.run(door.wall, request)
 
     return router
 
@@ -135,6 +136,7 @@ class Door:
         """Send the browser to the provider."""
         if self.provider is None:
             raise HTTPException(404, "The plan has no provider to sign in with.")
+        _refuse_embedded(request)
         self._refuse_too_many(request)
         # each beginning asks the provider over the network, also one that nobody ends
         self.attempts.count(_address(request), time.monotonic())
@@ -178,6 +180,7 @@ class Door:
 
     def wall(self, request: Request) -> Response:
         """Change a link's token for a cookie that only reads, so that it leaves the address."""
+        _refuse_embedded(request)
         self._refuse_too_many(request)
         site, now = self.site, clock.now()
         text = request.query_params.get("token", "")
@@ -216,6 +219,13 @@ class Door:
         return HTTPException(
             401, "This token is not valid. `changeover token list` and `changeover approver list` "
             "show which are.")
+
+
+def _refuse_embedded(request: Request) -> None:
+    """Refuse what a page of somebody else loads as a picture: it would use up the attempts here.
+    """
+    if request.headers.get("sec-fetch-dest", "document") != "document":
+        raise HTTPException(403, "Open this address as a page.")
 
 
 def _address(request: Request) -> str:

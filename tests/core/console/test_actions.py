@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from changeover.analysis.distinct import Users
 from changeover.console import actions, carrying_out
-from changeover.console.actions import ACTIONS, BY_NAME, MOST_REASON, Action, Situation
+from changeover.console.action_table import ACTIONS, BY_NAME
+from changeover.console.actions import MOST_REASON, Action, Situation
 from changeover.console.effects import Counted, Traffic
 from changeover.console.people import local
 from changeover.domain.freezes import Freeze

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from changeover import clock
-from changeover.console.actions import ACTIONS
+from changeover.console.action_table import ACTIONS
 from changeover.console.sessions import csrf
 from changeover.domain.routing import Mode
 from changeover.domain.tokens import Scope, Token
@@ -317,3 +317,13 @@ def test_odd_forms_are_refused_with_a_sentence(target: Target, odd: str) -> None
     assert answer.status_code in (403, 409, 422)
     assert "Traceback" not in answer.text
     assert "Roll back" in answer.text or "Not done" in answer.text
+
+
+def test_what_a_page_loads_as_a_picture_uses_up_no_attempts(target: Target) -> None:
+    """Nobody can keep others from signing in by a page that they open."""
+    picture = {"sec-fetch-dest": "image", "sec-fetch-site": "cross-site"}
+    browser = target.browser()
+    for _ in range(30):
+        answer = browser.get("/wall", params={"token": "chg_x"}, headers=picture)
+        assert answer.status_code == 403
+    assert browser.get("/wall", params={"token": "chg_x"}).status_code == 401
