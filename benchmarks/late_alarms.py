@@ -1,10 +1,11 @@
 """How often a healthy stage is called bad in an hour that comes after healthy hours.
 
-    python -m benchmarks.late_alarms                 # 150 stages of each kind, six minutes
+    python -m benchmarks.late_alarms                 # 150 stages of each kind, five minutes
     python -m benchmarks.late_alarms --stages 50
 
 Evidence begins anew in every minute, so each of these hours has sixty chances of its own. The stage
-is looked at every quarter of a minute, its own start and all later ones that the product weighs.
+is looked at every half minute, as the observer looks at gates, with its own start and with all
+later ones that the product weighs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from changeover.domain.slices import SlowBound
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 
-HOUR, MINUTE, STEP = 3600, 60, 15
+HOUR, MINUTE, STEP = 3600, 60, 30
 BEGIN = 1_790_000_000 // HOUR * HOUR
 """Each stage begins with an hour of the clock."""
 ERRORS = CheckSpec(metric="error_rate", ratio_to_baseline=1.1)

@@ -36,7 +36,7 @@ def interval_text(check: Mapping[str, Any]) -> str:
 def evidence_text(check: Mapping[str, Any]) -> str:
     """Return how far the evidence is: `harm -0.52 of 4.61, health 1.90 of 3.00`.
 
-    An earlier look that stood higher is beside it: `harm 4.5 of 4.6 (before 4.7 of 4.6)`.
+    An earlier look that showed harm is beside it: `harm 4.5 of 4.6 (before 4.7 of 4.6)`.
 
     Logarithms of e-values, each beside what it needs. Empty where a check is judged otherwise.
     """
@@ -46,7 +46,7 @@ def evidence_text(check: Mapping[str, Any]) -> str:
     text = f"harm {found['log_worse']:.2f} of {found['log_bar']:.2f}"
     before = found.get("before")
     # each start has a bar of its own: both are said
-    if before:
+    if before and before["log_worse"] >= before["log_bar"]:
         text += f" (before {before['log_worse']:.2f} of {before['log_bar']:.2f})"
     better = found["stage"]["log_better"]
     if better is None:

@@ -209,7 +209,7 @@ def test_harm_that_was_shown_while_the_stage_soaked_fails_it_at_the_end(
     found = verdicts.get(run.site.store, known.id)
     assert found is not None
     assert [each.problem for each in recompute(*found)] == [""] * 3
-    assert "(before " in printed(run, verdict_command, str(known.id))
+    assert printed(run, verdict_command, str(known.id)).count("(before ") == 1
 
 
 def test_verdict_that_was_changed_afterwards_is_found_out(run: CutoverRun) -> None:
