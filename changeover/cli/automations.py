@@ -7,6 +7,7 @@ import click
 from changeover.cli.common import Session, site_command
 from changeover.errors import InvalidInput
 from changeover.site import automations
+from changeover.site.prefect_api import TRIGGERS_VARIABLE
 
 
 @click.command("automations", epilog="\b\nExamples:\n"
@@ -24,7 +25,8 @@ def automations_command(session: Session, block: str, event: str, is_applied: bo
     """Show or apply automations of Prefect: notify people, roll back on an event.
 
     Shown as YAML for `prefect automation create --from-file FILE`, which creates them once more
-    each time it is called. `--apply` does not.
+    each time it is called. `--apply` does not. They act only while `changeover up` was started
+    with PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED=true.
     """
     if not (block or event):
         raise InvalidInput(
@@ -32,6 +34,11 @@ def automations_command(session: Session, block: str, event: str, is_applied: bo
     site = session.site
     ids = automations.ids_of(site.prefect, block)
     made = automations.automations(site.migration, ids, event)
+    if not site.prefect.acts_on_events():
+        # beside the file, not in it
+        click.echo(
+            f"note: automations are off in this Prefect server, so none of them acts: start "
+            f"`changeover up` with {TRIGGERS_VARIABLE}=true", err=True)
     if not is_applied:
         import yaml
 

@@ -21,6 +21,8 @@ BUSY_PAUSE_SECONDS = 0.25
 KNOWN_SECONDS = 30.0
 """For how long a deployment's id is believed: it may be deleted and deployed anew at any time."""
 POOL = "changeover"
+TRIGGERS_VARIABLE = "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"
+"""With it in the environment of `changeover up`, its Prefect server acts on automations."""
 SILENT_WORKER = timedelta(seconds=90)
 """A worker gives a sign of life every 30 s (Prefect's default): three in a row are missing."""
 
@@ -249,6 +251,11 @@ class PrefectApi:
         path = f"/block_types/slug/{kind}/block_documents/name/{own}"
         found = self._call("GET", path, missing=None)
         return str(found["id"]) if found else None
+
+    def acts_on_events(self) -> bool:
+        """Whether the server's automations act; one that does not say so is believed to."""
+        services = self._call("GET", "/admin/settings").get("server", {}).get("services", {})
+        return bool(services.get("triggers", {}).get("enabled", True))
 
     def put_automation(self, document: Mapping[str, Any]) -> bool:
         """Create an automation, or replace the one of its name; return whether it is new."""

@@ -28,7 +28,7 @@ from changeover.plan.hook_rules import has_load
 from changeover.plan.model import Plan
 from changeover.procedures import baseline, members
 from changeover.site.home import HOME_VARIABLE, Home
-from changeover.site.prefect_api import PrefectApi
+from changeover.site.prefect_api import TRIGGERS_VARIABLE, PrefectApi
 from changeover.site.site import PREFECT_SECONDS
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
@@ -159,8 +159,9 @@ class Stack:
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-            # we use no automations; their listener blocks the server's SQLite for a minute
-            "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+            # off unless somebody wants automations: their listener can block the server's SQLite
+            # for a minute
+            TRIGGERS_VARIABLE: os.environ.get(TRIGGERS_VARIABLE, "false"),
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE":
                 "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_LOGGING_LEVEL": "INFO",

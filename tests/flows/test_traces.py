@@ -137,3 +137,10 @@ def test_prefect_has_every_decision_once_with_the_facts_of_the_page(story: Story
     assert 15 < len(wanted) < 50
     wait_for(lambda: len(feed()) >= len(wanted), what="all of them are in the feed")
     assert sorted(feed()) == sorted(wanted)
+
+
+def test_the_command_says_that_automations_are_off(story: Story) -> None:
+    """It shows them all the same: they may be meant for another server."""
+    said = story.site.changeover("automations", "--roll-back-on", "acme.alert")
+    assert "note: automations are off in this Prefect server" in said
+    assert "type: run-deployment" in said

@@ -15,6 +15,7 @@ from changeover.errors import EnvironmentProblem, Refused
 from changeover.machine.environment import FRUGAL
 from changeover.procedures import levers
 from changeover.site.home import Home
+from changeover.site.prefect_api import TRIGGERS_VARIABLE
 from changeover.supervisor.stack import Settings, Stack
 from changeover.supervisor.up import running
 from tests.integration.conftest import make_plan
@@ -102,3 +103,14 @@ def test_the_load_service_is_started_only_for_a_plan_with_load(tmp_path: Path) -
     has_load = ["load" in Stack(Home(tmp_path), plan, settings, lambda _: None).children
                 for plan in (loaded, make_plan())]
     assert has_load == [True, False]
+
+
+def test_automations_are_off_unless_somebody_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their listener can block the server's SQLite for a minute."""
+    stack = stack_of(Home(tmp_path), free_port(), free_port())
+    monkeypatch.delenv(TRIGGERS_VARIABLE, raising=False)
+    assert stack.prefect_env()[TRIGGERS_VARIABLE] == "false"
+    monkeypatch.setenv(TRIGGERS_VARIABLE, "true")
+    assert stack.prefect_env()[TRIGGERS_VARIABLE] == "true"

@@ -147,6 +147,11 @@ def test_automations_of_the_file_notify_and_roll_back(
     assert len(runs) == 1
 
 
+def test_a_server_says_whether_its_automations_act(prefect: Prefect) -> None:
+    """By default Prefect's do; those of `changeover up` do not, and the command says so."""
+    assert prefect.api.acts_on_events()
+
+
 def test_applying_again_replaces_and_does_not_repeat(prefect: Prefect) -> None:
     """Prefect's own command makes a second one, which would roll back a second time."""
     made = automations.automations("shop", automations.ids_of(prefect.api, ""), "acme.alert")
