@@ -364,7 +364,8 @@ def test_page_and_metrics_say_how_triggers_stand(serve: Serve) -> None:
     client = console.client()
     wait_for(lambda: "25.000 %" in client.get("/").text, seconds=30, what="the page")
     page, scraped = client.get("/").text, metrics_of(console)
-    for part in ('<span class="chip fail">firing</span>', "25.000 %", "armed, not judged of late"):
+    for part in ('<span class="chip fail">firing</span>', "25.000 %", "&lt;b&gt;many&lt;/b&gt;",
+                 "armed, not judged of late", "nobody has judged it yet"):
         assert part in page
     assert "<b>many" not in page
     labels = '{action="alert",migration="bench",trigger="bad"}'
