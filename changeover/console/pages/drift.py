@@ -88,9 +88,11 @@ def users_seen(window: Window) -> int:
     Sivakumar, Trevisan 2002).
     """
     known = window.users.get(Met.ANSWER, ())
+    # who came before and after users were split has two numbers, but for the bit the same
+    distinct = {user & ~SPLIT for user in known}
     if len(known) < MOST_USERS:
-        return len(known)
-    return round((len(known) - 1) * NUMBERS / max(1, known[-1]))
+        return len(distinct)
+    return round((len(distinct) - 1) * NUMBERS / max(1, known[-1]))
 
 
 def request_share(baseline: Window, candidate: Window) -> Value:
@@ -102,7 +104,7 @@ def request_share(baseline: Window, candidate: Window) -> Value:
 def in_steps(
     windows: Mapping[int, Window], most: int = STEPS
 ) -> dict[int, Window]:
-    """Return windows summed up to at most so many, each at the start of its first.
+    """Return windows summed up to at most so many; the newest, if not complete, is left out.
 
     Args:
         windows: By the second in which each begins, ascending.
@@ -117,7 +119,13 @@ def in_steps(
     # by the clock and not by the first of them: a range that moves on does not change the past
     for at in times:
         groups.setdefault(at // step * step, []).append(windows[at])
-    return {at: combined(group) for at, group in groups.items()}
+    found = {at: combined(group) for at, group in groups.items()}
+    newest = max(found)
+    end = times[-1] + windows[times[-1]].seconds
+    # of a part of a step there are fewer, which would look like a fall
+    if len(found) > 1 and newest + step > end:
+        del found[newest]
+    return found
 
 
 def at_times(changes: Sequence[tuple[float, float]], times: Sequence[int]) -> dict[int, Value]:

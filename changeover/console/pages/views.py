@@ -8,6 +8,7 @@ from changeover.console.pages import (
     migrations,
     overview,
     system_health,
+    user_experience,
     verdicts,
 )
 from changeover.console.pages.view import View
@@ -17,6 +18,7 @@ VIEWS: tuple[View, ...] = (
     overview.VIEW,
     system_health.VIEW,
     feature_flags.VIEW,
+    user_experience.VIEW,
     comparison.VIEW,
     verdicts.VIEW,
     migrations.VIEW,

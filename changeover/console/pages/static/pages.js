@@ -72,11 +72,19 @@
           label: line.name, stroke: colour(line.colour), width: 1.6,
           dash: line.colour === "baseline" ? [6, 3] : ["bound", "goal"].includes(line.colour) ? [2, 3] : undefined,
           paths: line.stepped ? uPlot.paths.stepped({align: 1}) : undefined,
-          points: {show: (_u, _i, from, to) => to - from < 3}, spanGaps: false,
+          points: {show: (_u, _i, from, to) => to - from < 3, filter: alone}, spanGaps: false,
           value: (_u, value) => text(value, data.unit)}))],
       hooks: {draw: [(plot) => drawMarks(plot, charts.get(data.name).data)],
               setCursor: [(plot) => { if (plot.cursor.idx == null) newest(plot); }]},
     };
+  }
+  // a value between two holes has no line: it is drawn as a point
+  function alone(plot, series, all) {
+    if (all) return null;
+    const values = plot.data[series], found = [];
+    for (let at = 0; at < values.length; at++)
+      if (values[at] != null && values[at - 1] == null && values[at + 1] == null) found.push(at);
+    return found;
   }
   // without a pointer the legend says the newest values
   function newest(plot) {
@@ -94,6 +102,7 @@
     const values = [data.times, ...data.lines.map((line) => line.values)];
     const shape = JSON.stringify([data.lines.map((line) => [line.name, line.colour]), data.unit]);
     place.setAttribute("aria-label", data.summary);
+    figure.querySelector(".title").textContent = data.title;
     figure.querySelector(".unit").textContent = data.unit && `in ${data.unit}`;
     if (known && known.shape === shape) {
       known.data = data;

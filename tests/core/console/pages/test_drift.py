@@ -68,12 +68,34 @@ def test_the_share_of_requests_is_not_known_without_any() -> None:
 
 @given(st.dictionaries(st.integers(0, 5000), st.integers(0, 50), max_size=80))
 def test_no_request_is_lost_when_windows_are_summed_up(counts: dict[int, int]) -> None:
-    """There are no more steps than asked for, but for one that begins before the range."""
-    windows = {at: window([], requests=number) for at, number in counts.items()}
+    """Every step but the newest has all that is of it; that one is shown when it is complete."""
+    windows = {}
+    for at, number in sorted(counts.items()):
+        windows[at] = window([], requests=number, seconds=1)
     found = drift.in_steps(windows, most=10)
     assert len(found) <= 11
-    assert sum(each.requests for each in found.values()) == sum(counts.values())
     assert list(found) == sorted(found)
+    summed = sum(each.requests for each in found.values())
+    everything = [counts[at] for at in sorted(counts)]
+    # what is left out is the end, and nothing else
+    ends = [sum(everything[:place]) for place in range(len(everything) + 1)]
+    assert summed in ends
+
+
+def test_a_step_that_has_only_begun_is_left_out() -> None:
+    """It would look like a fall at the end of every chart."""
+    windows = {at: window([], requests=5, seconds=1) for at in range(25)}
+    found = drift.in_steps(windows, most=5)
+    assert {at: each.requests for at, each in found.items()} == {
+        0: 25, 5: 25, 10: 25, 15: 25, 20: 25}
+    del windows[24]
+    assert 20 not in drift.in_steps(windows, most=5)
+
+
+def test_a_user_who_came_before_and_after_the_split_is_one() -> None:
+    """The bit that says who decided is no part of the user."""
+    users = some_users(30)
+    assert drift.users_seen(window([*users, *(user & ~1 for user in users)])) == 30
 
 
 def test_windows_that_follow_each_other_are_one_of_their_whole_time() -> None:
