@@ -18,6 +18,8 @@ from changeover.site.status import numbers_text, refused_text
 WIDE = 130
 """Columns from which on two halves stand beside each other."""
 BAR = 16
+FRESH = 2
+"""Steps of a line, ten seconds each, whose value still says something of now."""
 NEAR, VERY_NEAR = 0.5, 0.9
 """Part of the way to a trigger's bound from which on a bar is yellow, and red."""
 TITLES = {"request_rate": "requests/s", "error_rate": "failed", "latency_p95": "p95"}
@@ -143,8 +145,9 @@ class Screen:
 
 
 def _value(metric: str, values: Line) -> str:
-    """Return the newest value that is known, with its unit."""
-    known = [value for value in values if value is not None]
+    """Return the newest value, with its unit; a dash when nothing was measured of late."""
+    # the newest step has perhaps just begun; an older value is no value of now
+    known = [value for value in values[-FRESH:] if value is not None]
     if not known:
         return "–"
     newest = known[-1]

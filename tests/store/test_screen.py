@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -87,3 +88,13 @@ def test_a_plain_line_has_what_counts(picture: Picture) -> None:
     assert "\n" not in line and "\x1b" not in line
     for part in ("gradual 5 %", "soak left", "nearest trigger errors at 90% of its bound"):
         assert part in line
+
+
+def test_a_value_of_the_past_is_none_of_now(picture: Picture) -> None:
+    """When the observer stops measuring, the numbers beside the lines vanish; the lines move on."""
+    stopped = {}
+    for system, lines in picture.lines.items():
+        stopped[system] = {metric: [*line[3:], None, None, None] for metric, line in lines.items()}
+    then, now = as_line(picture), as_line(replace(picture, lines=stopped))
+    assert "baseline – requests/s" not in then
+    assert "baseline – requests/s, – failed, – p95" in now
