@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 NAMES = ("cutover", "daily", "comparison", "rollback", "validation", "lessons")
 """The kinds by name; `reports.kinds` has them, and takes a second to import."""
+NUMBERED = ("cutover", "rollback", "validation", "lessons")
+"""Kinds that are about one of several, so that `--id` says which."""
+TIMED = ("cutover", "daily", "comparison")
+"""Kinds that can be about a part of the time, so that `--hours` says which."""
 _EPILOG = """
 \b
 Kinds:
@@ -79,6 +83,8 @@ def report(
         raise InvalidInput(
             f"--open shows a page, and --format {form} is none", where="report",
             next_step="Leave out one of them")
+    _require(kind, "--id", asked["number"], NUMBERED)
+    _require(kind, "--hours", asked["hours"], TIMED)
     with _working(kind):
         found = _build(session, kind, asked)
         text = _content(found, form)
@@ -93,6 +99,14 @@ def report(
         click.echo(f"{session.site.reports_url.rstrip('/')}/{path.name}")
     if is_opened and not webbrowser.open(path.absolute().as_uri()):
         click.echo("no browser could be started here: open the file yourself", err=True)
+
+
+def _require(kind: str, option: str, value: object, kinds: tuple[str, ...]) -> None:
+    """Refuse an option that would be ignored: the report would be about something else."""
+    if value is not None and kind not in kinds:
+        raise InvalidInput(
+            f"{option} {value} says nothing to the report {kind}", where="report",
+            allowed=f"{option} with {', '.join(kinds)}", next_step=f"Leave out {option}")
 
 
 def _build(session: Session, kind: str, asked: dict[str, object]) -> Report:

@@ -46,7 +46,7 @@ _WORDS = {
     RollbackStatus.RUNNING: "Rolling back", RollbackStatus.COMPLETED: "Rolled back",
     RollbackStatus.NEEDS_PERSON: "Rolled back, and people are needed",
 }
-_HEAD = ("", "baseline before", "candidate before", "baseline after")
+_HEAD = ("Measured", "baseline before", "candidate before", "baseline after")
 
 
 @dataclass(frozen=True, slots=True)

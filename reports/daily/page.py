@@ -155,7 +155,7 @@ def _numbers(day: DailySummary) -> Part:
         rows.append((
             text.metric_words(metric),
             *(text.metric(metric, each.value(metric)) for each in columns)))
-    head = ("", "baseline", "before", "candidate", "before")
+    head = ("Measured", "baseline", "before", "candidate", "before")
     return table(head, rows)
 
 

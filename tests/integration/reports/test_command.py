@@ -56,6 +56,8 @@ def test_markdown_and_json_are_printed_or_written(home: Path, tmp_path: Path) ->
     (["cutover", "--id", "7"], "7", 2),
     (["yesterday"], "'yesterday' is not one of", 2),
     (["daily", "--hours", "0"], "0", 2),
+    (["daily", "--id", "1"], "--id 1 says nothing to the report daily", 2),
+    (["lessons", "--hours", "3"], "--hours with cutover, daily, comparison", 2),
     (["daily", "--open", "--format", "md"], "--format md is none", 2),
     (["daily", "--output", "/proc/no/report.html"], "cannot be written", 7),
 ])
