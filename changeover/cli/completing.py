@@ -6,6 +6,7 @@ Nothing is said when they cannot be read: a person who types wants no error in t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -55,7 +56,7 @@ def _migrations(context: click.Context) -> list[str]:
 
 def _environments(context: click.Context) -> Iterable[str]:
     session = context.ensure_object(Session)
-    file = session.plan_file or context.params.get("file")
+    file = _plan_file(context)
     # the environment that is being typed is none yet
     session.environment = None
     if file is None:
@@ -65,10 +66,20 @@ def _environments(context: click.Context) -> Iterable[str]:
     return load_plan(file).environments
 
 
+def _plan_file(context: click.Context) -> Path | None:
+    """Return the plan that the line names so far, if it does."""
+    given = context.ensure_object(Session).plan_file or context.params.get("file")
+    if given is not None:
+        return Path(given)
+    # an option without its value yet keeps click from reading the arguments before it
+    takes_file = any(each.name == "file" for each in context.command.params)
+    return Path(context.args[0]) if takes_file and context.args else None
+
+
 def _segments(context: click.Context) -> list[str]:
     from changeover.plan.load import load_plan
 
-    file = context.params.get("file")
+    file = _plan_file(context)
     # a share follows the name
     return [f"{name}=" for name in load_plan(file).routing.segments] if file else []
 

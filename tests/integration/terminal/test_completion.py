@@ -12,6 +12,7 @@ from changeover.cli.completion import SHELLS, VARIABLE
 from changeover.site.home import HOME_VARIABLE
 from tests.integration.conftest import make_plan
 from tests.integration.terminal.conftest import Prepare, opened
+from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.integration
 STARTS = {
@@ -62,6 +63,9 @@ def completed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     (["status", "--migration", ""], ["bench"]),
     (["export", "--format", ""], ["csv", "parquet"]),
     (["export", "sa"], ["samples"]),
+    (["plan", "show", str(ROOT / "plans" / "invoices.yaml"), "--env", "te"], ["testing"]),
+    (["up", "--plan", str(ROOT / "plans" / "invoices.yaml"), "--env", "te"], ["testing"]),
+    (["plan", "estimate", str(ROOT / "plans" / "invoices.yaml"), "--segment", ""], ["beta="]),
 ])
 def test_names_of_the_plan_are_offered(
     prepare: Prepare, words: list[str], offered: list[str], capsys: pytest.CaptureFixture[str],
