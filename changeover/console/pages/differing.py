@@ -121,11 +121,18 @@ def cards(
             "field": place.field, "verdict": word, "tone": tone, "reason": each.verdict.reason,
             "diverged": place.diverged, "ignored": place.ignored,
             "kinds": Counter(place.counts).most_common(),
-            "examples": place.examples, "rules": each.rules, "suggestion": each.suggestion,
+            "examples": [_example(one) for one in place.examples],
+            "rules": each.rules, "suggestion": each.suggestion,
             "why": each.suggestion.partition("; ")[0], "yaml": each.as_yaml,
             "is_new": is_new(place.first_seen, began, now),
             "first_seen": place.first_seen, "last_seen": place.last_seen})
     return found
+
+
+def _example(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an example with all that is shown: one of another version may have less."""
+    sides = {side: one.get(side) for side in ("baseline", "candidate")}
+    return {"request": one.get("request", ""), "path": one.get("path", ""), **sides}
 
 
 def counted(findings: Sequence[Finding]) -> list[tuple[str, int]]:

@@ -89,6 +89,15 @@ def test_the_verdict_is_one_word_and_what_rules_hide_is_ignored() -> None:
     assert counted([seen, hidden, seen]) == [("firm regression", 2), ("ignored by a rule", 1)]
 
 
+def test_an_example_that_lacks_something_is_shown_with_what_it_has() -> None:
+    """One that another version has written must not take the page away."""
+    one = place("$.name", "changed", '"a"', '"b"')
+    del one.examples[0]["request"]
+    (card,) = cards([finding(one)], SINCE, NOW)
+    assert card["examples"] == [
+        {"request": "", "path": "$.name", "baseline": '"a"', "candidate": '"b"'}]
+
+
 @pytest.mark.parametrize(("first_seen", "began", "new"), [
     (NOW - timedelta(hours=3), SINCE, True), (NOW - timedelta(hours=25), SINCE, False),
     # the first day: all is new, so that nothing is marked
