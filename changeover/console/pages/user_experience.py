@@ -54,7 +54,7 @@ def collect(look: Look) -> dict[str, Any]:
     whole = [_outcomes(look, system) for system in System]
     return {
         "range": look.range, "lately": felt.felt(lately),
-        "now": dict(felt.rows(("user_error_rate", "latency_p95"), lately)),
+        "saw": _cells("user_error_rate", lately), "p95": _cells("latency_p95", lately),
         "success": dict(felt.outcomes(lately)).get("with success"),
         "against": _against(look),
         "statuses": _statuses(look),
@@ -80,6 +80,12 @@ def charts(look: Look) -> Sequence[Chart]:
 VIEW = View(
     "user-experience", "User experience",
     ("now", "felt", "against", "statuses", "outcomes", "segments"), collect, charts)
+
+
+def _cells(name: str, windows: Sequence[Window]) -> list[str]:
+    """Return a metric of both systems; nothing where neither has it."""
+    found = felt.rows((name,), windows)
+    return found[0][1] if found else []
 
 
 def _quality_panels(read: Mapping[System, Mapping[int, Window]]) -> list[Panel]:

@@ -14,6 +14,7 @@ from changeover.plan.model import Plan
 from changeover.store import comparisons, cutovers, heartbeats, plans, standings, verdicts
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.integration.console import view_story
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SHOWN = {
@@ -35,7 +36,8 @@ def plan_with_everything() -> Plan:
             {"metric": "latency_p95", "ratio_to_baseline": 1.1},
             {"metric": "match_rate", "at_least": "99%"}]},
         phases=[{"phase": "gradual", "stages": [
-            {"percent": 50, "soak": "1h", "gates": ["slo"]}]}])
+            {"percent": 50, "soak": "1h", "gates": ["slo"]}]}],
+        **view_story.PARTS)
 
 
 def compare(store: Store, migration: str, number: int = 200) -> None:
@@ -116,3 +118,4 @@ def fill(store: Store, plan: Plan) -> None:
     compare(store, plan.migration)
     register_others(store)
     judge(store, plan)
+    view_story.fill(store, plan, HOSTILE)

@@ -140,6 +140,29 @@ def test_all_migrations_of_the_store_are_on_one_list(console: Served, browser: A
     assert complaints == []
 
 
+@pytest.mark.parametrize(("view", "chart", "places"), [
+    ("system-health", "machine", {
+        "now": "critical", "errors": "no answer in time", "services": "silent",
+        "checks": page_story.HOSTILE, "repairs": page_story.HOSTILE}),
+    ("feature-flags", "drift", {
+        "flags": page_story.HOSTILE, "segments": "beta", "publishing": page_story.HOSTILE,
+        "triggers": "errors"}),
+    ("user-experience", "quality-1", {
+        "outcomes": "mean confidence of outcomes", "statuses": "404", "segments": "with success",
+        "against": "latency"})])
+def test_a_page_has_its_sections_and_charts_and_runs_nothing_that_others_wrote(
+    console: Served, browser: Any, view: str, chart: str, places: dict[str, str]
+) -> None:
+    """What people and systems write is shown as they wrote it."""
+    measure(console)
+    page, complaints = new_page(browser)
+    page.goto(f"{console.url}/pages/{view}")
+    page.wait_for_selector(f"#c-{chart} .uplot")
+    for section, shown in places.items():
+        assert shown in page.inner_text(f"#s-{section}"), section
+    assert complaints == []
+
+
 def test_charts_are_read_with_the_keyboard_and_by_their_words(
     console: Served, browser: Any
 ) -> None:
