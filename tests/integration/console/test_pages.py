@@ -149,7 +149,7 @@ def test_all_migrations_of_the_store_are_on_one_list(console: Served, browser: A
         "triggers": "errors"}),
     ("user-experience", "quality-1", {
         "outcomes": "mean confidence of outcomes", "statuses": "404", "segments": "with success",
-        "against": "latency"})])
+        "against": "errors that users saw"})])
 def test_a_page_has_its_sections_and_charts_and_runs_nothing_that_others_wrote(
     console: Served, browser: Any, view: str, chart: str, places: dict[str, str]
 ) -> None:
