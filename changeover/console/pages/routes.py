@@ -19,7 +19,7 @@ from changeover.console.pages.ranges import DEFAULT, range_of
 from changeover.console.pages.views import VIEWS, view_of
 from changeover.console.pages.worker import Renderer
 from changeover.domain.tokens import Scope
-from changeover.errors import StoreError
+from changeover.errors import ChangeoverError
 
 FIRST_SECONDS = 3.0
 """A page that is not rendered by then is sent empty and says that it is loading."""
@@ -90,7 +90,7 @@ async def _page(console: Console, renderer: Renderer, name: str, chosen: str) ->
     except TimeoutError:
         making.add_done_callback(_forgotten)
         text = await _shell(console, view.name, span.name)
-    except StoreError:
+    except ChangeoverError:
         # the page says so itself, and goes on asking
         text, status = await _shell(console, view.name, span.name), 503
     return HTMLResponse(text, status, headers={"Content-Security-Policy": POLICY})

@@ -26,7 +26,7 @@ from changeover.console.pages.ranges import range_of
 from changeover.console.pages.rendering import Rendered
 from changeover.console.pages.view import Look
 from changeover.console.pages.views import view_of
-from changeover.errors import StoreError
+from changeover.errors import ChangeoverError, StoreError
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans
@@ -86,7 +86,7 @@ class Renderer:
         # never by fork: the console has threads, whose locks a copy would keep for ever
         return ProcessPoolExecutor(
             1, mp_context=multiprocessing.get_context("spawn"),
-            initializer=_open, initargs=(self._home, self._migration, os.getpid()))
+            initializer=_begin, initargs=(self._home, self._migration, os.getpid()))
 
     def _stay(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
@@ -94,24 +94,23 @@ class Renderer:
         self._timer = loop.call_later(IDLE_SECONDS, self.close)
 
 
-class _Opened:
-    """What the rendering process works with."""
+class _Worker:
+    """What the rendering process works with; the site is opened by the first look."""
 
-    site: Site
-    kept: Kept
+    home: Path
+    migration: str
+    site: Site | None = None
+    kept = Kept()
 
 
-def _open(home: Path, migration: str, parent: int) -> None:
-    """Open the site in the new process, and end with the console, also when that is killed."""
+def _begin(home: Path, migration: str, parent: int) -> None:
+    """Prepare the new process, which ends with the console, also when that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    found = Home(home)
+    _Worker.home, _Worker.migration = home, migration
     # a page is never worth more than a claim or a second of the observer
     with contextlib.suppress(OSError):
         os.nice(5)
-    store = Store.open(found.store_url)
-    _Opened.site = Site(found, plans.load(store, migration), store)
-    _Opened.kept = Kept()
 
 
 def _end_with(parent: int) -> None:
@@ -120,8 +119,25 @@ def _end_with(parent: int) -> None:
     os._exit(0)
 
 
+def _site() -> Site:
+    """Return the site; opened here, so that a store that is away is said and tried again."""
+    if _Worker.site is None:
+        found = Home(_Worker.home)
+        store = Store.open(found.store_url)
+        _Worker.site = Site(found, plans.load(store, _Worker.migration), store)
+    return _Worker.site
+
+
 def _render(view: str, chosen: str, whole: bool) -> Rendered:
     began = time.process_time()
-    look = Look(_Opened.site, range_of(chosen), clock.now(), _Opened.kept)
-    rendered = rendering.render(view_of(view), look, whole=whole)
+    try:
+        look = Look(_site(), range_of(chosen), clock.now(), _Worker.kept)
+        rendered = rendering.render(view_of(view), look, whole=whole)
+    except ChangeoverError:
+        raise
+    # one page that cannot be made must not end its stream without a word
+    except Exception as error:
+        LOG.exception("page %s cannot be made", view)
+        raise ChangeoverError(
+            "an unforeseen error: this page cannot be made; the console's log has it") from error
     return replace(rendered, cost=time.process_time() - began)

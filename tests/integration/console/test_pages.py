@@ -256,6 +256,13 @@ def test_every_state_is_designed(serve: Serve, browser: Any) -> None:
     with served.store.begin() as session:
         session.execute(text("ALTER TABLE away RENAME TO routing_state"))
     page.wait_for_selector("#problem[hidden]", state="attached")
+    # what nobody has foreseen is said as well, and ends no stream
+    with served.store.begin() as session:
+        session.execute(text("UPDATE routing_state SET segments = '{'"))
+    page.wait_for_selector("#problem:has-text('an unforeseen error')")
+    with served.store.begin() as session:
+        session.execute(text("UPDATE routing_state SET segments = '[]'"))
+    page.wait_for_selector("#problem[hidden]", state="attached")
     assert wrong == []
 
 
