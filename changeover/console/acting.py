@@ -55,6 +55,8 @@ def routes(console: Console) -> APIRouter:
     desk = Desk(console)
     # to bring users back nobody waits for those who answer, which takes seconds
     threads, urgent = people.Threads("acting", 4), people.Threads("going-back", 4)
+    # nor does the page that asks for it: without its form nobody is brought back
+    looking = people.Threads("looking", 4)
 
     @router.get("/approve")
     async def approve() -> Response:
@@ -63,15 +65,15 @@ def routes(console: Console) -> APIRouter:
 
     @router.get("/actions")
     async def overview(request: Request) -> Response:
-        return await threads.run(desk.overview, request)
+        return await looking.run(desk.overview, request)
 
     @router.get("/actions/done/{key}")
     async def done(request: Request, key: str) -> Response:
-        return await threads.run(desk.done, request, key)
+        return await looking.run(desk.done, request, key)
 
     @router.get("/actions/{name}")
     async def show(request: Request, name: str) -> Response:
-        return await threads.run(desk.show, request, name)
+        return await looking.run(desk.show, request, name)
 
     @router.post("/actions/{name}")
     async def act(request: Request, name: str) -> Response:
@@ -239,7 +241,8 @@ class Desk:
             if action.name != EMERGENCY:
                 raise
             return carrying_out.BY_NAME[action.name](order).lines
-        if known is not None:
+        # whoever began an emergency may be dead: it is not waited for, and done again
+        if known is not None and (known.ended_at or action.name != EMERGENCY):
             if known.ended_at is None:
                 self._wait(order.form_id)
             return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from changeover.console import effects
-from changeover.console.actions import Action, Field, Group, Situation, Values, named
+from changeover.console.actions import Action, Field, Group, Situation, Values, named, one
 from changeover.domain import going_back, routing
 from changeover.domain.rollout import ANSWERS
 from changeover.domain.routing import Change, Mode
@@ -134,6 +134,25 @@ def _resumed(situation: Situation, _values: Values) -> list[str]:
             "What was left of the soak is still left."]
 
 
+def _pause(situation: Situation, _values: Values) -> str:
+    pause = situation.pause
+    return one(pause.actor, pause.at, pause.reason) if pause else ""
+
+
+def _freeze(situation: Situation, _values: Values) -> str:
+    freeze = situation.freeze
+    return one(freeze.at, freeze.text) if freeze else ""
+
+
+def _epoch(situation: Situation, _values: Values) -> str:
+    # a later emergency is another one, which nobody has looked at yet
+    return str(situation.state.epoch)
+
+
+def _maintenance(situation: Situation, _values: Values) -> str:
+    return one(situation.state.maintenance_reason)
+
+
 def _extended(situation: Situation, values: Values) -> list[str]:
     by, soaking = longer_by(values["duration"], where="duration"), situation.soaking
     if soaking is None:
@@ -218,7 +237,8 @@ ACTIONS = (
         is_danger=True),
     Action(
         "recover", "End the emergency rollback", Group.BACK,
-        lambda now: "" if _back_closed(now) else "nothing is rolled back", _recovered),
+        lambda now: "" if _back_closed(now) else "nothing is rolled back", _recovered,
+        seen=_epoch),
     Action(
         "answer", "Answer the question", Group.CUTOVER,
         lambda now: "" if now.asked else "nothing waits for an approval", _answered,
@@ -228,7 +248,8 @@ ACTIONS = (
         lambda now: _no_cutover(now) or ("it is paused already" if now.pause else ""), _paused),
     Action(
         "resume", "Resume", Group.CUTOVER,
-        lambda now: _no_cutover(now) or ("" if now.pause else "it is not paused"), _resumed),
+        lambda now: _no_cutover(now) or ("" if now.pause else "it is not paused"), _resumed,
+        seen=_pause),
     Action(
         "extend", "Extend the soak", Group.CUTOVER, _not_soaking, _extended,
         (Field("duration", "Longer by", hint="as 4h or 2d"),), seen=_soak),
@@ -240,14 +261,16 @@ ACTIONS = (
         is_danger=True),
     Action(
         "maintenance-off", "Maintenance off", Group.EVERYONE,
-        lambda now: "" if now.state.maintenance else "it is off", _open_for_users),
+        lambda now: "" if now.state.maintenance else "it is off", _open_for_users,
+        seen=_maintenance),
     Action(
         "freeze", "Freeze", Group.EVERYONE, lambda _now: "", _frozen,
         (Field("until", "Until", hint=f"{FORMS}; empty: until somebody ends it",
                is_needed=False),)),
     Action(
         "unfreeze", "Unfreeze", Group.EVERYONE,
-        lambda now: "" if now.freeze else "nothing is frozen", _thawed),
+        lambda now: "" if now.freeze else "nothing is frozen", _thawed,
+        seen=_freeze),
     Action(
         "flag", "A flag's percentage", Group.EVERYONE,
         lambda now: "" if now.flags else "the plan has no flags", _flag_changed,

@@ -6,6 +6,7 @@ the procedures that the commands call as well.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -156,6 +157,13 @@ def _refuse_unreadable(text: str, where: str) -> None:
 def named(soak: StageRecord) -> str:
     """Return a soak's name, so that a form is about it and no later one."""
     return f"{soak.cutover_id} {soak.key} {soak.round}"
+
+
+def one(*parts: object) -> str:
+    """Return what tells one thing from another of its kind, fit for a form: a text may have lines,
+    which browsers change."""
+    text = "\0".join(map(str, parts))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def refuse_closed(action: Action, situation: Situation) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -40,7 +40,9 @@ LARGER_BODIES = {"/v1/outcomes": 2 << 20}
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"), (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
+_FRAMES = (b"iframe", b"frame", b"embed", b"object")
 
 
 def is_loopback(host: str) -> bool:
@@ -241,6 +243,10 @@ class Limits:
                 allowed="127.0.0.1, localhost")
             await answer(scope, receive, send)
             return
+        if _is_embedded(headers):
+            answer = problem(403, "refused", "a page of another site loads this as its part")
+            await answer(scope, receive, send)
+            return
         length = headers.get(b"content-length", b"0")
         most = LARGER_BODIES.get(scope["path"], MOST_BODY)
         # a length that is no number is none; a body without one is counted as it comes
@@ -249,6 +255,18 @@ class Limits:
             await answer(scope, receive, send)
             return
         await self.app(scope, _counted(receive, most), _with_headers(send))
+
+
+def _is_embedded(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether another site's page loads something as a picture or in a frame.
+
+    It could read nothing of it. But where reading is free, it could keep the console busy and every
+    stream taken.
+    """
+    if headers.get(b"sec-fetch-site") != b"cross-site":
+        return False
+    is_part = headers.get(b"sec-fetch-mode") == b"no-cors"
+    return is_part or headers.get(b"sec-fetch-dest") in _FRAMES
 
 
 class _TooLarge(HTTPException):

@@ -70,4 +70,7 @@ def _network(address: str) -> str:
         return address
     if found.version == 4:
         return address
+    # of a socket for both versions: else all of IPv4 would be one network
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))

@@ -98,14 +98,18 @@ class Sessions:
         Raises:
             HTTPException: 403.
         """
-        self._refuse_elsewhere(request)
+        self.refuse_elsewhere(request)
         given, own = form.get("csrf", ""), csrf(key)
         # two empty ones are equal
         if not key or not hmac.compare_digest(given.encode(), own.encode()):
             raise HTTPException(403, _NOT_OURS)
 
-    def _refuse_elsewhere(self, request: Request) -> None:
-        """Refuse what a browser says that a page from elsewhere sends."""
+    def refuse_elsewhere(self, request: Request) -> None:
+        """Refuse what a browser says that a page from elsewhere sends.
+
+        Raises:
+            HTTPException: 403.
+        """
         # browsers write both headers themselves; no script can
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             raise HTTPException(403, _NOT_OURS)

@@ -24,7 +24,7 @@ from changeover.console.limiting import Attempts
 from changeover.console.sessions import BEGUN, PERSON, UNSIGNED, WALL, csrf, form_of
 from changeover.domain.sessions import LONGEST, SignedIn, Source
 from changeover.domain.sessions import WALL as WALL_LASTS
-from changeover.domain.tokens import Scope
+from changeover.domain.tokens import Scope, Token
 from changeover.errors import Refused
 from changeover.plan.oidc import CALLBACK, UNFINISHED
 from changeover.store import approver_tokens, console_sessions, tokens
@@ -39,6 +39,8 @@ def routes(console: Console) -> APIRouter:
     door = Door(console)
     # a provider may answer late, and a salted hash is slow on purpose
     threads = people.Threads("signing", 4)
+    # of its own: a token signs in while the provider hangs
+    asking = people.Threads("provider", 2)
 
     @router.get("/sign-in")
     async def show(request: Request) -> Response:
@@ -51,11 +53,11 @@ def routes(console: Console) -> APIRouter:
 
     @router.get("/sign-in/provider")
     async def provider(request: Request) -> Response:
-        return await threads.run(door.to_provider, request)
+        return await asking.run(door.to_provider, request)
 
     @router.get(CALLBACK)
     async def back(request: Request) -> Response:
-        return await threads.run(door.from_provider, request)
+        return await asking.run(door.from_provider, request)
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -75,6 +77,8 @@ class Door:
     def __init__(self, console: Console) -> None:
         self.console, self.site, self.sessions = console, console.site, console.sessions
         self.attempts = Attempts()
+        # by token: wrong secrets of a personal one, and sessions of one that only reads
+        self.guesses, self.begun = Attempts(), Attempts()
         self.provider: Any = None
         spec = self.site.plan.console.oidc
         if spec is not None:
@@ -102,7 +106,6 @@ class Door:
         """Begin a session for whoever has a token."""
         bound = self.sessions.key(request, UNSIGNED)
         self.sessions.refuse_foreign(request, form, bound)
-        self._refuse_too_many(request)
         who = self._of_token(form.get("token", "").strip())
         if who is None:
             raise self._wrong(request)
@@ -118,11 +121,17 @@ class Door:
         site, now = self.site, clock.now()
         found = tokens.find(site.store, site.migration, text, now=now)
         if found is not None:
+            self._refuse_flood(found)
             until = _end(now, self._lasts, found.expires_at)
             return SignedIn(
                 site.migration, found.name, now, until, Source.TOKEN, found.id, found.scope)
+        # who knows a token's id could have its slow hash made without end
+        token_id, at = approver_tokens.id_in(text), time.monotonic()
+        _refuse(self.guesses.wait(token_id, at), "with this token")
         own = approver_tokens.find(site.store, site.migration, text, now=now)
         if own is None:
+            if approver_tokens.is_known(site.store, token_id):
+                self.guesses.count(token_id, at)
             return None
         until = _end(now, self._lasts, own.expires_at)
         return SignedIn(site.migration, own.name, now, until, Source.APPROVER, own.id)
@@ -168,6 +177,8 @@ class Door:
     def sign_out(self, request: Request, form: dict[str, str]) -> Response:
         """End the session, here and in the store; with `everywhere` all of this person's."""
         key, who = self.sessions.key(request), self.sessions.who(request)
+        # a page of another site sends no cookie, and must not have one taken away either
+        self.sessions.refuse_elsewhere(request)
         if who is not None:
             self.sessions.refuse_foreign(request, form, key)
         store, now = self.site.store, clock.now()
@@ -181,7 +192,6 @@ class Door:
     def wall(self, request: Request) -> Response:
         """Change a link's token for a cookie that only reads, so that it leaves the address."""
         _refuse_embedded(request)
-        self._refuse_too_many(request)
         site, now = self.site, clock.now()
         text = request.query_params.get("token", "")
         found = tokens.find(site.store, site.migration, text, now=now)
@@ -194,6 +204,7 @@ class Door:
             raise HTTPException(
                 403, f"This token may {found.scope}. In an address others can read it: {revoke}, "
                 "and make one for this with `changeover token create wall --scope read --link`.")
+        self._refuse_flood(found)
         answer = people.arrived(self.console, "/")
         answer.headers["Referrer-Policy"] = "no-referrer"
         known = self.sessions.key(request, WALL)
@@ -205,20 +216,36 @@ class Door:
 
     def _refuse_too_many(self, request: Request) -> None:
         wait = self.attempts.wait(_address(request), time.monotonic())
-        if wait > 0:
-            seconds = str(int(wait) + 1)
-            raise HTTPException(
-                429, f"Too many sign-ins from your address; try again in {seconds} s.",
-                {"Retry-After": seconds})
+        _refuse(wait, "from your address")
+
+    def _refuse_flood(self, token: Token) -> None:
+        """Refuse ever more sessions of a token that may only read: each is a line of the audit."""
+        if token.scope is not Scope.READ:
+            return
+        at = time.monotonic()
+        _refuse(self.begun.wait(token.id, at), "with this token")
+        self.begun.count(token.id, at)
 
     def _wrong(self, request: Request) -> HTTPException:
-        """Return the refusal of a token that is not valid, counted."""
+        """Return the refusal of a token that is not valid, counted.
+
+        Only wrong ones wait: behind a proxy strangers have the address of those who must get in.
+        """
+        self._refuse_too_many(request)
         address = _address(request)
         self.attempts.count(address, time.monotonic())
         LOG.warning("a sign-in with a token that is not valid, from %s", address)
         return HTTPException(
             401, "This token is not valid. `changeover token list` and `changeover approver list` "
             "show which are.")
+
+
+def _refuse(wait: float, whose: str) -> None:
+    if wait > 0:
+        seconds = str(int(wait) + 1)
+        raise HTTPException(
+            429, f"Too many sign-ins {whose}; try again in {seconds} s.",
+            {"Retry-After": seconds})
 
 
 def _refuse_embedded(request: Request) -> None:

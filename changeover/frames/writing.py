@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,6 +19,8 @@ from changeover.machine.files import OWNER_ONLY
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a cell begins with that a spreadsheet takes for a formula (OWASP, CSV injection)."""
+_WITHIN = re.compile(r"(?<=[;\t\r\n])(?=[=+\-@＝＋－＠])")
+"""Where another cell begins for a spreadsheet that separates by `;`, as in many countries."""
 Count = Callable[[int], None]
 
 
@@ -70,7 +73,8 @@ def cell(value: Any, kind: Kind) -> Any:
 
 def safe(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULAS) else text
+    found = _WITHIN.sub("'", text)
+    return f"'{found}" if found.startswith(FORMULAS) else found
 
 
 def write_parquet(

@@ -84,6 +84,18 @@ def find(store: Store, migration: str, text: str, *, now: datetime) -> ApproverT
     return token if is_right and token.state(now) is TokenState.VALID else None
 
 
+def id_in(text: str) -> str:
+    """Return the id of the token that a text means to be; empty when it is none."""
+    form = FORM.fullmatch(text)
+    return form[1] if form else ""
+
+
+def is_known(store: Store, token_id: str) -> bool:
+    """Whether there is a token of this id: to look at its secret takes a slow hash."""
+    with store.read() as session:
+        return session.get(ApproverTokenRow, token_id) is not None
+
+
 def is_valid_in(session: Session, token: ApproverToken, now: datetime) -> bool:
     """Whether a token that was found a moment ago was not revoked since."""
     row = session.get(ApproverTokenRow, token.id)

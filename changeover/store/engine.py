@@ -235,6 +235,8 @@ def _make_engine(url: str, timeout: float) -> Engine:
         return create_engine(
             parsed,
             pool_pre_ping=True,
+            # an error is logged and traced: users' keys have no place there
+            hide_parameters=True,
             connect_args={
                 "connect_timeout": max(1, int(timeout)),
                 "options": f"-c lock_timeout={milliseconds}",
@@ -249,7 +251,9 @@ def _make_engine(url: str, timeout: float) -> Engine:
 
 
 def _sqlite_engine(url: URL, timeout: float) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": timeout, "check_same_thread": False})
+    engine = create_engine(
+        url, hide_parameters=True,
+        connect_args={"timeout": timeout, "check_same_thread": False})
 
     @event.listens_for(engine, "do_connect")
     def _refuse_to_make(_dialect: Any, record: Any, _words: Any, _named: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import secrets
 import signal
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -388,3 +390,12 @@ def test_rollback_whose_run_says_nothing_more_is_carried_by_the_next(store: Stor
     with pytest.raises(CarriedElsewhere):
         rollbacks.acquire_lease(store, rollback_id, flow_run_id="first", lease=minute,
                          now=NOW + 2 * minute)
+
+
+def test_what_was_written_stands_in_no_error(store: Store) -> None:
+    """Logs and traces get errors with what led to them: keys of users have no place there."""
+    key = secrets.token_hex(8)
+    query = text("INSERT INTO nowhere VALUES (:key)")
+    with pytest.raises((StoreError, DBAPIError)) as error, store.begin() as session:
+        session.execute(query, {"key": key})
+    assert key not in "".join(traceback.format_exception(error.value))

@@ -38,6 +38,7 @@ QUIET = Situation(PLAN, NOW, RoutingState("shop"), TRAFFIC)
 BUSY = replace(
     QUIET, state=RoutingState("shop", Mode.GRADUAL, 2_500), cutover=CUTOVER, soaking=SOAKING,
     asked=ASKED, flags={"use_ocr": FlagState("use_ocr", "", False, False, 4, NOW, "ann")})
+PAUSE = Instruction(7, InstructionKind.PAUSE, "bob", "so", NOW)
 VALUES = {"scope": "all", "decision": "promote", "duration": "2d", "until": "3h",
           "flag": "use_ocr", "percent": "25", "variant": ""}
 
@@ -109,11 +110,16 @@ def test_what_cannot_be_chosen_is_refused_with_its_place(
     ("answer", {"asked": replace(ASKED, id=4)}),
     ("extend", {"soaking": replace(SOAKING, round=3)}),
     ("promote-now", {"soaking": replace(SOAKING, key="gradual-50")}),
-    ("flag", {"flags": {"use_ocr": FlagState("use_ocr", "", True, False, 5, NOW, "bob")}})])
+    ("flag", {"flags": {"use_ocr": FlagState("use_ocr", "", True, False, 5, NOW, "bob")}}),
+    ("resume", {"pause": replace(PAUSE, at=NOW + HOUR, reason="another trouble")}),
+    ("unfreeze", {"freeze": Freeze("shop", "bob", "holidays", NOW)}),
+    ("recover", {"state": replace(BUSY.state, epoch=5)}),
+    ("maintenance-off", {"state": replace(BUSY.state, maintenance_reason="a second move")})])
 def test_what_was_shown_is_another_when_it_has_changed(
     name: str, changed: dict[str, object]
 ) -> None:
-    """A question, a soak, a flag's version; a rollback is never kept from being done so."""
+    """A question, a soak, a flag's version, what somebody else began anew; a rollback is never kept
+    from being done so."""
     seen = BY_NAME[name].seen
     assert seen(BUSY, VALUES) != seen(replace(BUSY, **changed), VALUES)
     for back in ("rollback", "emergency", "pause"):

@@ -33,6 +33,14 @@ def test_a_network_of_ipv6_is_one_address() -> None:
     assert attempts.wait("2001:db8:0:1::1", 0.0) == 0
 
 
+def test_an_address_of_ipv4_is_itself_also_at_a_socket_for_both_versions() -> None:
+    """One stranger does not make all of IPv4 wait."""
+    attempts = Attempts()
+    used_up(attempts, "::ffff:192.0.2.1")
+    assert attempts.wait("192.0.2.1", 0.0) > 0
+    assert attempts.wait("::ffff:192.0.2.2", 0.0) == 0
+
+
 @given(st.lists(st.floats(0, 600), min_size=1, max_size=200))
 def test_nobody_gets_more_than_the_bucket_gives(pauses: list[float]) -> None:
     """Over any time: the first ones at once, and one more for each step of time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -36,7 +37,24 @@ def test_no_text_is_a_formula_for_a_spreadsheet(text: str) -> None:
     """A cell never begins as a formula does, and what stood there is still there."""
     found = writing.safe(text)
     assert not found.startswith(writing.FORMULAS)
-    assert found.removeprefix("'") == text.removeprefix("'")
+    assert found.replace("'", "") == text.replace("'", "")
+
+
+@pytest.mark.parametrize("text", [
+    "a;=cmd|'/c calc'!A0;b", "a\t=1+1", "a\n@SUM(1)", "a\r\n+1", "x;-1", ";;=1"])
+def test_no_part_of_a_text_is_a_formula_where_cells_end_with_semicolons(text: str) -> None:
+    """Spreadsheets of many countries end a cell at `;`, whatever quotes stand around it."""
+    for part in re.split(r"[;\t\r\n]", writing.safe(text)):
+        assert not part.startswith(writing.FORMULAS)
+
+
+@given(st.lists(st.sampled_from(["a", ";", "=", "@", "\t", "\n", "+", "'", "＝", "-"])))
+def test_no_cell_of_any_separator_begins_as_a_formula(parts: list[str]) -> None:
+    """Whatever stands beside it; what is made harmless once stays as it is."""
+    found = writing.safe("".join(parts))
+    for part in re.split(r"[;\t\r\n]", found)[1:]:
+        assert not part.startswith(("=", "+", "-", "@", "＝"))
+    assert writing.safe(found) == found
 
 
 def test_numbers_below_zero_stay_numbers() -> None:

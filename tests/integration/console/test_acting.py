@@ -25,6 +25,7 @@ from changeover.site.home import Home
 from changeover.store import (
     approver_tokens,
     audit,
+    console_forms,
     cutovers,
     flags,
     freezes,
@@ -35,6 +36,8 @@ from changeover.store import (
     samples,
     tokens,
 )
+from changeover.store.console_forms import Form
+from changeover.store.console_sessions import digest
 from tests.integration.conftest import make_plan, start_bench
 from tests.integration.console.conftest import Served, started
 from tests.support.browsing import act, filled, hidden, opened, send, sign_in
@@ -302,6 +305,63 @@ def test_a_form_that_arrives_many_times_at_once_acts_once(console: Console) -> N
     assert {each.status_code for each in answers} == {200}
     assert routing.read(console.store, "bench").version == before + 1
     after(act(browser, "maintenance-off"), "gradual")
+
+
+def test_going_back_is_asked_for_while_others_wait(console: Console) -> None:
+    """As many forms as are carried out at once wait for their end: its page opens all the same."""
+    console.begin()
+    browser = console.browser()
+    session = browser.cookies["changeover_session_bench"]
+    form = filled(browser, "pause") | {"reason": "so"}
+    waiting, ids = [], []
+    for number in range(6):
+        once = f"form-{number}-{secrets.token_hex(10)}"
+        begun = Form(digest(f"{session} {once}"), "bench", "pause", "alice", clock.now())
+        assert console_forms.begin(console.store, begun, by="test") is None
+        ids.append(begun.id)
+        own = console.served.stack.enter_context(opened(console.served.url))
+        own.cookies.update(browser.cookies)
+        sent = threading.Thread(target=send, args=(own, "pause", {**form, "key": once}))
+        sent.start()
+        waiting.append(sent)
+    assert "Emergency rollback" in browser.get("/actions/emergency").text
+    assert all(each.is_alive() for each in waiting)
+    for each in ids:
+        console_forms.end(console.store, each, "over", is_done=True, now=clock.now())
+    for each in waiting:
+        each.join()
+
+
+def test_an_emergency_whose_console_was_killed_is_done_when_its_form_comes_again(
+    console: Console
+) -> None:
+    """At once: nobody is told that it is under way while nobody does it."""
+    console.begin()
+    browser = console.browser()
+    session = browser.cookies["changeover_session_bench"]
+    form = filled(browser, "emergency") | {"reason": "totals are wrong"}
+    begun = Form(
+        digest(f"{session} {form['key']}"), "bench", "emergency", "alice", clock.now())
+    assert console_forms.begin(console.store, begun, by="test") is None
+    after(send(browser, "emergency", form), "everyone is at the baseline")
+    assert routing.read(console.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
+    after(act(browser, "recover"), "baseline_only")
+
+
+def test_an_emergency_that_came_later_is_not_ended_by_an_old_form(console: Console) -> None:
+    """Somebody else ended the one that was shown, and users had to go back again."""
+    console.begin()
+    browser = console.browser()
+    after(act(browser, "emergency"), "everyone is at the baseline")
+    old = filled(browser, "recover") | {"reason": "mended"}
+    after(act(browser, "recover"), "baseline_only")
+    console.begin()
+    after(act(browser, "emergency"), "everyone is at the baseline")
+    late = send(browser, "recover", old)
+    assert late.status_code == 409
+    assert "Meanwhile something has changed" in late.text
+    assert routing.read(console.store, "bench").mode is Mode.EMERGENCY_ROLLBACK
+    after(act(browser, "recover"), "baseline_only")
 
 
 def test_who_may_not_act_sees_the_list_and_is_refused(console: Console) -> None:

@@ -15,14 +15,13 @@ from changeover import clock
 from changeover.console.action_table import ACTIONS
 from changeover.console.sessions import csrf
 from changeover.domain.routing import Mode
-from changeover.domain.tokens import Scope, Token
+from changeover.domain.tokens import ApproverToken, Scope, Token
 from changeover.site.home import Home
-from changeover.store import audit, cutovers, flags, routing, tokens
+from changeover.store import approver_tokens, audit, cutovers, flags, routing, tokens
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, started
 from tests.support.browsing import filled, hidden, opened, send, sign_in
 from tests.support.commands import changeover
-from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +41,7 @@ class Target:
     def stands(self) -> tuple[object, ...]:
         store = self.served.store
         own = [each.kind for each in audit.events(store, "bench")
-               if not each.kind.startswith(("console.", "token."))]
+               if not each.kind.startswith(("console.", "token.", "approver."))]
         return routing.read(store, "bench"), flags.values(store, "bench"), own
 
     def browser(self, token: str = "") -> httpx.Client:
@@ -204,10 +203,15 @@ def test_no_secret_stands_in_a_page_or_in_the_log(target: Target) -> None:
     assert key not in log
 
 
-def test_wrong_tokens_are_limited_by_address(serve: Serve) -> None:
-    """After twenty an address waits some seconds; nothing of the token is in the log."""
+def test_wrong_tokens_are_limited_by_address_and_right_ones_are_not(serve: Serve) -> None:
+    """After twenty an address waits some seconds; nothing of the token is in the log.
+
+    Behind a proxy all have one address: no stranger keeps people out when users must go back.
+    """
     console = serve()
     right = console.token(Scope.ADMIN)
+    own = ApproverToken("bench", "alice", clock.now(), "test")
+    personal = approver_tokens.add(console.store, own)[1]
     browser = console.stack.enter_context(opened(console.url))
     wrong = "chg_" + "0" * 12 + "_" + "x" * 43
     found = [sign_in(browser, wrong).status_code for _ in range(25)]
@@ -217,7 +221,60 @@ def test_wrong_tokens_are_limited_by_address(serve: Serve) -> None:
     refused = sign_in(browser, wrong)
     assert int(refused.headers["retry-after"]) <= 4
     assert wrong not in console.log.read_text()
-    wait_for(lambda: sign_in(browser, right).status_code == 303, seconds=20)
+    for each in (right, personal):
+        person = console.stack.enter_context(opened(console.url))
+        assert sign_in(person, each).status_code == 303
+
+
+def test_the_slow_hash_of_a_personal_token_is_made_a_few_times_only(target: Target) -> None:
+    """Who knows its id, as from the audit, makes no work without end; others sign in."""
+    store, now = target.served.store, clock.now()
+    found = []
+    for name in ("bob", "carol"):
+        own = ApproverToken("bench", name, now, "test")
+        found.append(approver_tokens.add(store, own)[1])
+    browser = target.browser()
+    # the secret itself may have the sign that ends the id
+    wrong = found[0][:17] + "_" + "x" * 42
+    said = [sign_in(browser, wrong) for _ in range(60)]
+    assert any("with this token" in each.text for each in said)
+    assert {each.status_code for each in said} == {401, 429}
+    assert sign_in(browser, found[1]).status_code == 303
+
+
+def test_a_wall_screens_link_fills_no_audit(target: Target) -> None:
+    """Opened again and again it begins some sessions, and then waits."""
+    text = target.served.token(Scope.READ)
+    found = [target.browser().get("/wall", params={"token": text}) for _ in range(40)]
+    assert found[0].status_code == 200
+    assert found[-1].status_code == 429
+    assert int(found[-1].headers["retry-after"]) <= 4
+
+
+def test_nobody_is_signed_out_by_a_page_of_somebody_else(target: Target) -> None:
+    """Its form comes without the cookie, and the answer must not take the cookie away."""
+    browser = target.browser(target.served.token(Scope.ADMIN))
+    foreign = target.browser()
+    for header in ({"sec-fetch-site": "cross-site"}, {"origin": ELSEWHERE}):
+        refused = foreign.post("/sign-out", data={"everywhere": "1"}, headers=header)
+        assert refused.status_code == 403
+        assert "set-cookie" not in refused.headers
+    assert browser.get("/actions").status_code == 200
+
+
+@pytest.mark.parametrize("place", ["/", "/pages/verdicts?range=all", "/live/overview", "/actions"])
+def test_no_page_of_somebody_else_keeps_the_console_busy(target: Target, place: str) -> None:
+    """Neither as a picture nor in a frame; a link from elsewhere leads here as ever."""
+    browser, elsewhere = target.browser(), {"sec-fetch-site": "cross-site"}
+    for how in ({"sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+                {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "empty"},
+                {"sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"}):
+        assert browser.get(place, headers={**elsewhere, **how}).status_code == 403
+    link = {**elsewhere, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    if not place.startswith("/live"):
+        answer = browser.get(place, headers=link)
+        assert answer.status_code in (200, 303)
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
 def test_a_wall_screens_link_reads_and_no_more(serve: Serve, tmp_path: Path) -> None:
