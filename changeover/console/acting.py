@@ -179,10 +179,17 @@ class Desk:
     def _order(
         self, action: Action, who: SignedIn, form: dict[str, str], form_id: str
     ) -> Order:
-        values = actions.checked(action, situation.of_site(self.site), form)
+        values = actions.checked(action, self._now(action), form)
         values["seen"] = form.get("seen", "")
         site = self.hurried if action.name == EMERGENCY else self.site
         return Order(site, who, values, form_id, actions.reason_of(form))
+
+    def _now(self, action: Action) -> Situation:
+        """Return what must be known to carry an action out."""
+        # samples that are locked or damaged must not keep users at the candidate
+        if action.name == EMERGENCY:
+            return situation.brief(self.site)
+        return situation.of_site(self.site)
 
     def _without_store(self, request: Request, action: Action, said: str) -> Response:
         """Return what was done while the store could not even note the form."""
@@ -211,7 +218,7 @@ class Desk:
     ) -> Response | None:
         """Return the page once more when what was shown does not hold any more, or says too little.
         """
-        present = situation.of_site(self.site)
+        present = self._now(action)
         try:
             actions.refuse_closed(action, present)
             values = actions.checked(action, present, form)

@@ -12,6 +12,7 @@ from changeover.console.effects import OVER, Counted, Traffic
 from changeover.domain.instructions import open_pause
 from changeover.domain.rollout import Cutover, StageRecord, StageStatus
 from changeover.domain.routing import System
+from changeover.errors import StoreError
 from changeover.site.site import Site
 from changeover.store import (
     approvals,
@@ -37,11 +38,26 @@ def of_site(site: Site) -> Situation:
     if asked is not None and asked.epoch != state.epoch:
         asked = None
     pause = open_pause(instructions.all_of(store, cutover.id)) if cutover else None
+    try:
+        measured = traffic(site, now)
+    # what cannot be counted is unknown, and keeps nobody from going back
+    except StoreError:
+        measured = Traffic()
     return Situation(
-        site.plan, now, state, traffic(site, now), cutover,
+        site.plan, now, state, measured, cutover,
         _soaking(site, cutover), pause,
         freezes.active(store, migration, now=now), asked,
         flags.read(store, migration, site.environment))
+
+
+def brief(site: Site) -> Situation:
+    """Return what must be known to bring everyone back, and nothing that takes time.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    return Situation(
+        site.plan, clock.now(), routing.read(site.store, site.migration))
 
 
 def _soaking(site: Site, cutover: Cutover | None) -> StageRecord | None:

@@ -79,5 +79,4 @@ def _console(look: Look, plan: Plan) -> str:
     """Return the address of a migration's console; empty where nobody has told it."""
     if plan.migration == look.migration:
         return "/"
-    oidc = plan.console.oidc
-    return str(oidc.address) if oidc is not None and oidc.address else ""
+    return plan.console.public

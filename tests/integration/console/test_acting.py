@@ -348,6 +348,22 @@ def test_an_emergency_whose_console_was_killed_is_done_when_its_form_comes_again
     after(act(browser, "recover"), "baseline_only")
 
 
+def test_an_emergency_needs_no_samples(console: Console) -> None:
+    """Where they cannot be read, how many users go back is unknown; they go back all the same."""
+    console.begin()
+    browser = console.browser()
+    database = sqlite3.connect(console.served.home.root / "store.db", isolation_level=None)
+    with closing(database):
+        database.execute("ALTER TABLE sample RENAME TO away")
+        try:
+            assert "unknown" in browser.get("/actions/emergency").text
+            said = act(browser, "emergency")
+        finally:
+            database.execute("ALTER TABLE away RENAME TO sample")
+    after(said, "everyone is at the baseline")
+    after(act(browser, "recover"), "baseline_only")
+
+
 def test_an_emergency_that_came_later_is_not_ended_by_an_old_form(console: Console) -> None:
     """Somebody else ended the one that was shown, and users had to go back again."""
     console.begin()
