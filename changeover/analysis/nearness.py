@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from changeover.plan.conditions import Condition
 from changeover.plan.triggers import TriggerSpec
 
 MOST = 1000.0
 """Nearness of what is far beyond its bound; a bound of 0 would give infinity."""
-_TOO_HIGH = ("above", "at_least", "ratio_to_baseline", "difference_to_baseline")
+_TOO_HIGH = ("above", "at_least")
 
 
 def nearness(
@@ -32,34 +33,57 @@ def nearness(
         weighed = evidence.get("evidence") or {}
         # evidence below 0 speaks for the candidate
         return _share(weighed.get("log_worse"), weighed.get("log_bar"))
-    found = _compared(spec, value, evidence)
-    if found is None:
+    return of_value(spec, value, evidence.get("baseline_value"))
+
+
+def of_value(
+    spec: Condition, value: float | None, baseline: float | None, *,
+    is_high_near: bool | None = None,
+) -> float | None:
+    """Return which part of the way to its bound a value has gone, as `nearness` does.
+
+    Args:
+        spec: A trigger, or a check.
+        value: In base units; None when there is none.
+        baseline: The baseline's at the same time, for bounds that are relative to it.
+        is_high_near: Of a check: whether it fails by high values. None: by the bound, as a
+            trigger says it.
+
+    Returns:
+        0 to `MOST`; None where it cannot be said.
+    """
+    if value is None:
         return None
+    if spec.is_to_baseline:
+        return _to_baseline(spec, value, baseline)
     if spec.bound_name == "between":
-        return _between(found, *spec.bound_values)
+        # a check is good within a range, on both sides of which it fails: that is no one way
+        return None if is_high_near is not None else _between(value, *spec.bound_values)
     bound = spec.bound_values[0]
-    if spec.bound_name in _TOO_HIGH:
-        return _share(found, bound)
+    if is_high_near is None:
+        is_high_near = spec.bound_name in _TOO_HIGH
+    if is_high_near:
+        return _share(value, bound)
     metric = spec.measured
     # too low is bad: of what cannot rise above 1, how much of what may be missing is missing
     if metric.unit == "share" or metric.name == "up":
-        return _share(1 - found, 1 - bound)
-    return _share(bound, found)
+        return _share(1 - value, 1 - bound)
+    return _share(bound, value)
 
 
-def _compared(
-    spec: TriggerSpec, value: float | None, evidence: Mapping[str, Any]
-) -> float | None:
-    """Return what the bound is compared with: the value, or how it stands to the baseline's."""
-    if value is None or not spec.is_to_baseline:
-        return value
-    other = evidence.get("baseline_value")
-    if other is None:
+def _to_baseline(spec: Condition, value: float, baseline: float | None) -> float | None:
+    """Return which part of the way from the baseline to its bound a value has gone."""
+    bound = spec.bound_values[0]
+    if baseline is None:
         return None
     if spec.bound_name == "difference_to_baseline":
-        return value - float(other)
-    # a ratio of nothing to nothing is none
-    return value / float(other) if other else None
+        return _share(value - baseline, bound)
+    # a ratio to nothing is none
+    if baseline <= 0:
+        return None
+    ratio = value / baseline
+    # the way begins where both are the same: else a healthy candidate is near every small ratio
+    return _share(ratio - 1, bound - 1) if bound > 1 else _share(ratio, bound)
 
 
 def _between(value: float, low: float, high: float) -> float | None:

@@ -14,10 +14,13 @@ from changeover.plan.amending import DIGEST_SHOWN
 Tone = Literal["plain", "good", "warn", "bad"]
 """How an event is shown: never by colour alone, each tone has its own sign."""
 MarkKind = Literal["promotion", "hold", "rollback", "trigger"]
-_TITLES: dict[str, tuple[str, Tone]] = {
+TITLES: dict[str, tuple[str, Tone]] = {
     "plan.registered": ("plan registered", "plain"),
     "plan.amended": ("plan amended: {changes}", "warn"),
     "cutover.started": ("cutover started", "plain"),
+    "cutover.start": ("cutover is to start", "plain"),
+    "cutover.continued": ("another flow run carries the cutover on", "warn"),
+    "cutover.stopped": ("cutover stopped where it was", "warn"),
     "cutover.promoted": ("cutover promoted", "good"),
     "cutover.rolled_back": ("cutover rolled back", "bad"),
     "cutover.failed": ("cutover failed", "bad"),
@@ -39,6 +42,7 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "approval.asked": ("people asked about {stage}", "plain"),
     "approval.answered": ("{stage}: {decision}", "good"),
     "approval.void": ("answer without effect on {stage}: {decision}", "warn"),
+    "approval.refused": ("answer to {subject} refused: {decision}", "warn"),
     "routing.changed": ("traffic: {to}", "plain"),
     "rollback.started": ("rollback: everyone to the baseline", "bad"),
     "rollback.in_steps": ("rollback: users return in steps", "bad"),
@@ -48,6 +52,9 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "trigger.fired": ("trigger {trigger} fired: {action}", "bad"),
     "trigger.cleared": ("trigger {trigger} is over", "good"),
     "lever.pulled": ("lever {lever} pulled", "plain"),
+    "back_pressure.slow": ("{of} is slow: no user is sent there", "warn"),
+    "back_pressure.frozen": ("{of} hangs: no user is sent there", "bad"),
+    "back_pressure.normal": ("{of} answers well again", "good"),
     "load.began": ("{load} began in {stage}", "plain"),
     "load.ended": ("{load} ended: {sent} sent, {failed} failed, {left_out} left out", "plain"),
     "step.begun": ("step {step} begun", "plain"),
@@ -56,18 +63,36 @@ _TITLES: dict[str, tuple[str, Tone]] = {
     "suite.pass": ("suite {suite} passed", "good"),
     "suite.fail": ("suite {suite} failed", "bad"),
     "suite.inconclusive": ("suite {suite} could not be decided", "warn"),
+    "suite.error": ("suite {suite} was carried on by nobody", "warn"),
+    "repair.began": ("repair of {issue} at {system} began", "plain"),
+    "repair.done": ("repair of {issue} at {system} helped", "good"),
+    "repair.failed": ("repair of {issue} at {system} did not help", "warn"),
+    "repair.escalated": ("{issue} at {system} needs a person", "bad"),
     "flag.changed": ("flag {flag} changed", "plain"),
     "flags.set": ("flags set: {flags}", "plain"),
     "run.ended": ("no flow run carries on {subject}", "warn"),
     "run.back": ("a flow run carries on {subject} again", "good"),
     "people.told": ("people notified that {stage} waits", "plain"),
     "notify.failed": ("a notification failed", "warn"),
+    "events.given_up": ("{events} events for {to} were given up", "warn"),
+    "console.acts": ("the form {action} was sent", "plain"),
+    "claim.handed_over": ("an item was handed over", "plain"),
+    "baseline.retiring": ("baseline is being retired", "warn"),
     "baseline.retired": ("baseline retired", "good"),
+    "retirement.left": ("retirement ended where it was", "warn"),
     "break_glass.used": ("break glass: baseline by hand", "bad"),
+    "token.created": ("token made", "plain"),
+    "token.revoked": ("token revoked", "plain"),
+    "approver.token": ("approver {name}: token made", "plain"),
+    "approver.code": ("approval code made", "plain"),
+    "approver.removed": ("approver {name} removed", "plain"),
+    "console.refused": ("refused on the page", "warn"),
+    "console.signed_in": ("signed in on the page", "plain"),
     "way_back.at_risk": ("the way back is at risk", "bad"),
     "way_back.well": ("the way back is well again", "good"),
     "rollback.gateway_first": ("users moved before the store knew", "bad"),
 }
+"""The title and tone of each kind of event; `rollback.in_steps` is a way of `rollback.started`."""
 _TONES: dict[tuple[str, str], Tone] = {
     ("gate.judged", "pass"): "good",
     ("gate.judged", "fail"): "bad",
@@ -116,7 +141,7 @@ def words_of(event: AuditEvent, titles: Mapping[str, str]) -> EventWords:
         kind = "rollback.in_steps"
     # a kind that this version does not know is shown by its name
     unknown: tuple[str, Tone] = (event.kind.replace(".", " ").replace("_", " "), "plain")
-    title, tone = _TITLES.get(kind, unknown)
+    title, tone = TITLES.get(kind, unknown)
     for name in _DECIDED_BY:
         tone = _TONES.get((event.kind, str(event.data.get(name))), tone)
     if event.data.get("problem"):

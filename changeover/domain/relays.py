@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,9 @@ LONGEST_WAIT = timedelta(minutes=10)
 """A receiver that was away for hours has what it missed soon after it is back."""
 LEASE = timedelta(seconds=60)
 """A process that says nothing for this long no longer sends; one delivery takes far less."""
+
+PREFECT = "prefect"
+"""The target that is Prefect's event feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,20 @@ class Relay:
     given_up: int = 0
     holder: str = ""
     lease_until: datetime | None = None
+
+
+def target_of(name: str) -> str:
+    """Return the name under which the store knows a webhook's place."""
+    return f"webhook {name}"
+
+
+def in_force(relays: Iterable[Relay], webhooks: Iterable[str]) -> list[Relay]:
+    """Return the relays that are told still: a plan that was amended may name a webhook no more.
+
+    Its place stays: where a later plan names it again, it goes on from there.
+    """
+    told = {PREFECT, *map(target_of, webhooks)}
+    return [each for each in relays if each.target in told]
 
 
 def may_send(relay: Relay, holder: str, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from changeover.domain.audit import AuditEvent
 from changeover.domain.decisions import data_of, event_id, is_late, name_of, subject_of
+from changeover.domain.relays import PREFECT
 from changeover.errors import Unreachable
 from changeover.site.prefect_api import PrefectApi
 
@@ -23,7 +24,7 @@ class PrefectFeed:
         clock: The present moment.
     """
 
-    target = "prefect"
+    target = PREFECT
     kinds = ("*",)
     give_up_after = timedelta(days=7)  # Prefect itself keeps events no longer
     most_at_once = 50

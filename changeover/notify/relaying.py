@@ -99,11 +99,16 @@ class Relaying:
             # what nobody wants behind the last one is passed over with it
             is_last = len(batch) == len(wanted)
             reached = waiting[-1].seq if is_last else batch[-1].seq
-            went_on = relays.advance(self._store, held, reached, now=self._clock())
+            is_all = is_last and len(waiting) < MOST_READ
+            went_on = relays.advance(
+                self._store, held, reached, now=self._clock(), is_all=is_all)
             # another process took over: this one stood still for too long
             if went_on is None:
                 return sent
             held, sent = went_on, sent + len(batch)
+            # what comes meanwhile is sent by the next call, which may be another process's
+            if is_all:
+                return sent
 
     def _failed(self, held: Relay, wanted: Sequence[AuditEvent], problem: str) -> None:
         now = self._clock()

@@ -24,6 +24,7 @@ import httpx
 
 from changeover.domain.audit import AuditEvent
 from changeover.domain.decisions import data_of, event_id, name_of, subject_of
+from changeover.domain.relays import target_of
 from changeover.machine.http import tls
 from changeover.plan.webhooks import WebhookSpec
 
@@ -69,11 +70,6 @@ class Webhook:
             if problem := asyncio.run(_post(address, body, headers)):
                 return problem
         return ""
-
-
-def target_of(name: str) -> str:
-    """Return the name under which the store knows a webhook's place."""
-    return f"webhook {name}"
 
 
 def problem_of(spec: WebhookSpec) -> str:

@@ -168,9 +168,9 @@ class Accumulator:
     def set_back(self, to: int) -> None:
         """Go on at an earlier second: the clock was set back.
 
-        # what was measured of them is stored already, and is replaced second by second
         Seconds that come for a second time are counted anew, and stored in the place of the old.
         """
+        # what was measured of them is stored already, and is replaced second by second
         self._seconds = {key: each for key, each in self._seconds.items() if key[1] < to}
         self._first = min(self._first, to)
         self._kept_from = min(self._kept_from, to)

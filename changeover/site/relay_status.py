@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.domain.relays import Relay
+from changeover.domain.relays import Relay, in_force
+from changeover.plan.model import Plan
 from changeover.store import relays
 from changeover.store.engine import Store
 
 
-def collect(store: Store, migration: str) -> list[dict[str, Any]]:
-    """Return how far each receiver has come.
+def collect(store: Store, plan: Plan) -> list[dict[str, Any]]:
+    """Return how far each receiver of a plan has come.
 
     Keys: `target` (`prefect`, or `webhook NAME`), `waiting` (events of the audit that it does not
     have yet), `problem` and `failing_since` (ISO 8601, or null) while it takes none, `given_up`
     (events, ever).
     """
-    head = relays.head_seq(store, migration)
-    return [_receiver(each, head) for each in relays.all_of(store, migration)]
+    head = relays.head_seq(store, plan.migration)
+    known = relays.all_of(store, plan.migration)
+    return [_receiver(each, head) for each in in_force(known, plan.webhooks)]
 
 
 def _receiver(relay: Relay, head: int) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
 def _beside(site: Site, state: RoutingState, now: datetime) -> dict[str, Any]:
     return {"returning": return_status.collect(site.store, state, now=now),
             "way_back": capacity_status.collect(site.store, site.plan, now=now),
-            "receivers": relay_status.collect(site.store, site.migration)}
+            "receivers": relay_status.collect(site.store, site.plan)}
 
 
 def _routing(state: RoutingState) -> dict[str, Any]:

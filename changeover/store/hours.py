@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from changeover.analysis.window import Sample
+from changeover.analysis.window import Sample, combine
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
 from changeover.store.samples import (
     first_from,
-    read_span,
+    read_rows,
     sum_of,
     summed_up_until,
     write_in,
@@ -56,7 +57,7 @@ def _sum_up(store: Store, migration: str, start: int) -> None:
     span = range(start, start + HOUR)
     with store.begin(is_durable=False) as session:
         systems: dict[str, list[Sample]] = defaultdict(list)
-        for minute in read_span(session, migration, MINUTE, span):
+        for minute in read_rows(session, migration, None, MINUTE, span=span):
             systems[minute.system].append(minute)
         hours: list[Sample] = []
         for system, minutes in systems.items():
@@ -67,14 +68,21 @@ def _sum_up(store: Store, migration: str, start: int) -> None:
 def _hours(system: str, span: range, minutes: Sequence[Sample]) -> list[Sample]:
     """Return an hour of a system for each gateway; none when one of them is better told in minutes.
 
-    Where some gateways had an hour and others had not, the others would be left out.
+    Where some gateways had an hour and others had not, the others would be left out. Each says how
+    long all of them watched: of one moment the longest counts.
     """
     gateways: dict[str, list[Sample]] = defaultdict(list)
     for minute in minutes:
         gateways[minute.gateway].append(minute)
     if not all(map(_may_be_one, gateways.values())):
         return []
-    return [sum_of(system, gateway, span, group) for gateway, group in gateways.items()]
+    # gateways that measured one after the other: together they watched for longer than either
+    together = combine(minutes, seconds=HOUR)
+    return [
+        replace(sum_of(system, gateway, span, group),
+                watched=together.watched, listened=together.listened)
+        for gateway, group in gateways.items()
+    ]
 
 
 def _may_be_one(minutes: Sequence[Sample]) -> bool:

@@ -78,14 +78,27 @@ def acquire(store: Store, relay: Relay, holder: str, *, now: datetime) -> Relay 
         return to_record(Relay, row)
 
 
-def advance(store: Store, held: Relay, seq: int, *, now: datetime) -> Relay | None:
-    """Note that a receiver has everything up to `seq`; None when another process sends by now."""
+def advance(
+    store: Store, held: Relay, seq: int, *, now: datetime, is_all: bool = False
+) -> Relay | None:
+    """Note that a receiver has everything up to `seq`; None when another process sends by now.
+
+    Args:
+        store: The store.
+        held: As it was acquired.
+        seq: The last event that the receiver has, or does not want.
+        now: The present moment.
+        is_all: Whether nothing waits any more: then any process may send what comes next, as the
+            one that follows this one when the plan is amended.
+    """
     with store.begin() as session:
         row = _held(session, held)
         if row is None:
             return None
         _reach(row, seq, now)
         row.failing_since, row.problem = None, ""
+        if is_all:
+            row.holder, row.lease_until = "", None
         return to_record(Relay, row)
 
 

@@ -96,7 +96,7 @@ def rollup(store: Store, migration: str, *, now: datetime) -> int:
         until = min(end, start + MINUTES_AT_ONCE * MINUTE)
         written += _rollup(store, migration, start, until)
         # read anew: an hour without any second is left out at once
-        with store.read() as session:  # an hour without any second is left out at once
+        with store.read() as session:
             start = _next_second(session, migration, until)
     return written
 
@@ -125,10 +125,12 @@ def _next_second(session: Session, migration: str, after: int) -> int | None:
     return None if found is None else found // MINUTE * MINUTE
 
 
-def first_from(session: Session, migration: str, size: int, after: int) -> int | None:
+def first_from(
+    session: Session, migration: str, size: int, after: int, *, of: Sequence[str] = SAMPLED
+) -> int | None:
     """Return when the first row of a resolution began, from `after` on; None without any."""
     starts = []
-    for system in SAMPLED:
+    for system in of:
         row = session.scalar(_of(migration, system, size).where(
             SampleRow.at >= after).order_by(SampleRow.at).limit(1))
         starts += [] if row is None else [int(row)]
@@ -178,11 +180,13 @@ def series(
     """Return a system's measurements in [start, end) merged into at most `points` samples.
 
     Steps longer than half a minute are whole minutes, since a minute's sum cannot be divided;
-    those longer than half an hour are whole hours. Shorter ones are made of seconds alone, of
-    which old ones are deleted.
+    those longer than half an hour are whole hours. Shorter ones are made of seconds alone; where
+    those are deleted already, steps are whole minutes, too.
     """
     first, last = int(start.timestamp()), int(end.timestamp()) + 1
     step = max(1, -(-(last - first) // points))
+    if step <= MINUTE // 2 and _is_pruned(store, migration, system, range(first, last)):
+        step = MINUTE
     # what is longer than a step would fall into one of several
     sizes: tuple[int, ...] = (SECOND,)
     # half of it and more: rows would fall into the steps unevenly
@@ -205,6 +209,16 @@ def series(
         found.append(replace(group[0], gateway=MAIN_GATEWAY) if is_sum
                      else _sum(system, at, step, group))
     return found
+
+
+def _is_pruned(store: Store, migration: str, system: str, span: range) -> bool:
+    """Whether minutes of a span are kept whose seconds are deleted."""
+    with store.read() as session:
+        minute, second = (first_from(session, migration, size, span.start, of=(system,))
+                          for size in (MINUTE, SECOND))
+    # a minute that has one second left is not missed
+    until = span.stop if second is None else min(span.stop, second // MINUTE * MINUTE)
+    return minute is not None and minute < until
 
 
 def prune(store: Store, migration: str, retention: RetentionSpec, *, now: datetime) -> int:
@@ -289,17 +303,10 @@ def _rows(session: Session, part: _Part) -> list[Sample]:
     return [_sample(row) for row in session.execute(_select(_COLUMNS, part))]
 
 
-def read_span(
-    session: Session, migration: str, resolution: int, span: range
-) -> list[Sample]:
-    """Return all systems' rows of one resolution that began in a span, oldest first."""
-    return _rows(session, _Part(migration, None, resolution, span.start, span.stop))
-
-
 def read_rows(
-    session: Session, migration: str, system: str, resolution: int, *, span: range
+    session: Session, migration: str, system: str | None, resolution: int, *, span: range
 ) -> list[Sample]:
-    """Return a system's rows of one resolution that began in a span, oldest first."""
+    """Return a system's rows, or all, of one resolution that began in a span, oldest first."""
     return _rows(session, _Part(migration, system, resolution, span.start, span.stop))
 
 
@@ -324,8 +331,9 @@ def _select(columns: Sequence[Any], part: _Part) -> Select[Any]:
         SampleRow.migration == part.migration, SampleRow.resolution == part.resolution,
         SampleRow.at >= part.start,
     ]
-    if part.system is not None:
-        conditions.append(SampleRow.system == part.system)
+    # all of them are named, too: without, every row of the migration would be looked at
+    names = SAMPLED if part.system is None else (part.system,)
+    conditions.append(SampleRow.system.in_(names))
     if part.end is not None:
         conditions.append(SampleRow.at < part.end)
     return select(*columns).where(*conditions).order_by(SampleRow.at)
@@ -385,6 +393,6 @@ def _first_open_minute(session: Session, migration: str) -> int | None:
 
 
 def _delete(store: Store, migration: str, resolution: int, before: int) -> int:
-    old = (SampleRow.migration == migration, SampleRow.resolution == resolution,
-           SampleRow.at < before)
+    old = (SampleRow.migration == migration, SampleRow.system.in_(SAMPLED),
+           SampleRow.resolution == resolution, SampleRow.at < before)
     return delete_oldest(store, SampleRow, SampleRow.at, old, most=PRUNED_AT_ONCE)

@@ -18,10 +18,10 @@ from sqlalchemy import Text, cast, func, select
 from changeover import clock
 from changeover.analysis.window import Sample
 from changeover.store import outcomes
-from changeover.store.covering import HOUR
+from changeover.store.covering import MINUTE, SECOND
 from changeover.store.engine import Store
 from changeover.store.outcomes import OutcomeSumRow, one_resolution
-from changeover.store.samples import SampleRow, read_rows
+from changeover.store.samples import SampleRow, first_from, read_rows
 
 Reals = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -50,13 +50,11 @@ def oldest(store: Store, migration: str, resolution: int | None = None) -> datet
         resolution: Seconds (1) or minutes (60) only; None: either.
     """
     # an hour may begin before the first minute that it holds
-    query = select(func.min(SampleRow.at)).where(
-        SampleRow.migration == migration, SampleRow.resolution < HOUR)
-    if resolution is not None:
-        query = query.where(SampleRow.resolution == resolution)
+    sizes = (SECOND, MINUTE) if resolution is None else (resolution,)
     with store.read() as session:
-        first = session.scalar(query)
-    return None if first is None else clock.from_timestamp(first)
+        found = [first_from(session, migration, size, 0) for size in sizes]
+    starts = [each for each in found if each is not None]
+    return clock.from_timestamp(min(starts)) if starts else None
 
 
 def newest(store: Store, migration: str) -> datetime | None:

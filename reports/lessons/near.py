@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from changeover.analysis.check import describe_bound
-from changeover.analysis.nearness import nearness
+from changeover.analysis.nearness import MOST, nearness, of_value
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec, Condition, OnFail
@@ -83,9 +83,6 @@ def share_of_way(
 ) -> float | None:
     """Return which part of the way to its bound a value has gone: 1 is at the bound.
 
-    Where high is bad it is value / bound. Where low is bad, of what can be 1 at most it is what is
-    missing to 1, of other numbers bound / value: half the bound's distance is half the way.
-
     Args:
         spec: The trigger or check.
         value: In base units.
@@ -93,33 +90,11 @@ def share_of_way(
         fires_high: Whether a high value is bad; None: by the bound, as a trigger says it.
 
     Returns:
-        None where it cannot be said: without the baseline's value, or for a range.
+        None where it cannot be said, as without the baseline's value.
     """
-    name = spec.bound_name
-    if spec.is_to_baseline:
-        if baseline is None:
-            return None
-        # the way begins where both systems are the same
-        if name == "difference_to_baseline":
-            return _part(value - baseline, spec.bound_values[0])
-        return _part(value / baseline - 1, spec.bound_values[0] - 1) if baseline > 0 else None
-    if name == "between":
-        return None
-    high = name in ("above", "at_least") if fires_high is None else fires_high
-    bound = spec.bound_values[0]
-    if high:
-        return _part(value, bound)
-    is_share = spec.measured.unit == "share" or spec.measured.name == "up"
-    if is_share:
-        return _part(1 - value, 1 - bound)
-    return None if value <= 0 else bound / value
-
-
-def _part(gone: float, way: float) -> float:
-    """Return which part of a way was gone; of no way at all, whether a step was made."""
-    if way <= 0:
-        return 1.0 if gone > 0 else 0.0
-    return max(0.0, gone / way)
+    share = of_value(spec, value, baseline, is_high_near=fires_high)
+    # beyond a bound that leaves no way there is no number that says how far
+    return 1.0 if share == MOST else share
 
 
 def of_checks(stages: Sequence[StageView]) -> tuple[list[Near], list[Unseen]]:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from changeover.analysis.back_pressure import Level
+from changeover.domain import event_words
 from changeover.domain.audit import AuditEvent
 from changeover.domain.decisions import MOST_BYTES, data_of, event_id, is_told, subject_of
 from changeover.domain.health import RepairStatus
@@ -82,6 +83,15 @@ def test_every_kind_that_is_audited_is_told_or_says_why_not() -> None:
         kinds = {f"{group}.{each}" for each in OF_STATUS[group]} if "*" in kind else {kind}
         assert kinds - LATER <= known, kind
     assert not set(KINDS) & set(NOT_TOLD)
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS, *NOT_TOLD}))
+def test_every_kind_has_words_for_pages_and_reports(kind: str) -> None:
+    """Made of facts that it has: people read no name of a program, and no question mark."""
+    facts = dict.fromkeys(KINDS[kind].facts.split(), "x") if kind in KINDS else {}
+    assert kind in event_words.TITLES
+    title = event_words.words_of(event(kind=kind, **facts), {}).title
+    assert kind in NOT_TOLD or "?" not in title
 
 
 def test_every_kind_is_in_the_page_and_no_other() -> None:

@@ -60,6 +60,16 @@ def test_window_over_hours_says_what_its_minutes_say(store: Store) -> None:
     assert hours.rollup(store, "invoices", now=LATER) == 0
 
 
+def test_hour_of_gateways_that_followed_each_other_was_watched_throughout(store: Store) -> None:
+    """Else there would be twice as many requests per second as there were."""
+    found = [replace(each, memory_bytes=None, cpu_cores=None) for each in minutes("candidate")]
+    samples.write(store, "invoices", [
+        *found[:90], *(replace(each, gateway="second") for each in found[90:])])
+    before = window(store)
+    assert hours.rollup(store, "invoices", now=LATER) == 3
+    assert window(store) == before
+
+
 def test_hour_that_has_not_ended_for_a_while_stays_in_minutes(store: Store) -> None:
     """What arrives late is still added to minutes before their hour is summed up."""
     samples.write(store, "invoices", list(minutes("candidate")))

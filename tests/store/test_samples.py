@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import GATEWAY, MAIN_GATEWAY, Measurements, Sample, combine
 from changeover.plan.procedures import RetentionSpec
-from changeover.store import samples
+from changeover.store import samples, series
 from changeover.store.engine import Store
 
 FIRST = 1_700_000_040
@@ -122,6 +124,37 @@ def test_points_of_seconds_stay_seconds_after_their_minutes_were_summed_up(store
     samples.rollup(store, "invoices", now=END + timedelta(minutes=1))
     assert samples.series(store, "invoices", "candidate", **span) == before
     assert {each.requests for each in before} == {SAMPLE.requests}
+
+
+def test_points_of_a_short_time_long_ago_are_minutes(store: Store) -> None:
+    """What is left of a rollback's minutes is shown, not an empty chart."""
+    samples.write(store, "invoices", [replace(SAMPLE, at=FIRST + n) for n in range(120)])
+    samples.rollup(store, "invoices", now=END + timedelta(minutes=1))
+    samples.prune(store, "invoices", RetentionSpec(
+        seconds=timedelta(0), minutes=timedelta(days=1)), now=END + timedelta(minutes=2))
+    found = samples.series(store, "invoices", "candidate", start=START, end=END, points=121)
+    assert [(each.at, each.resolution, each.requests) for each in found] == [
+        (FIRST, 60, 60 * SAMPLE.requests), (FIRST + 60, 60, 60 * SAMPLE.requests)]
+
+
+def test_reading_all_systems_looks_at_no_row_of_another_time(store: Store) -> None:
+    """The observer does so every second, however many months are kept."""
+    plans: list[str] = []
+
+    def explain(connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
+        if "FROM sample" in statement and connection.dialect.name == "sqlite":
+            found = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.extend(str(row) for row in found if "sample" in str(row))
+
+    event.listen(Engine, "before_cursor_execute", explain)
+    try:
+        samples.recent(store, "invoices", since=START)
+        samples.prune(store, "invoices", RetentionSpec(), now=END)
+        series.oldest(store, "invoices")
+    finally:
+        event.remove(Engine, "before_cursor_execute", explain)
+    assert plans or not store.url.startswith("sqlite")
+    assert all("resolution=?" in each for each in plans), plans
 
 
 @pytest.mark.parametrize("is_summed_up", [False, True], ids=["seconds", "minutes"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from changeover.checks.health.result import Health
 from changeover.domain.health import Status
-from changeover.notify.webhooks import problem_of, target_of
+from changeover.domain.relays import target_of
+from changeover.notify.webhooks import problem_of
 from changeover.plan.webhooks import WebhookSpec
 from changeover.site import relay_status
 from changeover.site.site import Site
@@ -17,7 +18,7 @@ def receives(site: Site, name: str, spec: WebhookSpec) -> Health:
     """
     if problem := problem_of(spec):
         return Health(Status.WARNING, problem)
-    for each in relay_status.collect(site.store, site.migration):
+    for each in relay_status.collect(site.store, site.plan):
         is_it = each["target"] == target_of(name)
         if is_it and each["problem"]:
             since = each["failing_since"][:19]

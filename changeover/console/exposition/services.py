@@ -6,6 +6,7 @@ from changeover import __version__
 from changeover.console.exposition.family import LEFT_OUT, Bound, Family, Kind, Scrape
 from changeover.console.exposition.scene import Scene
 from changeover.domain.capacity import Fit
+from changeover.domain.relays import in_force
 from changeover.site import capacity_status
 from changeover.store import heartbeats, relays
 
@@ -66,7 +67,8 @@ def collect(scene: Scene, scrape: Scrape) -> None:
 def _add_receivers(scene: Scene, scrape: Scrape) -> None:
     """Add how far everybody has come who is told of decisions."""
     head = relays.head_seq(scene.store, scene.migration)
-    for relay in relays.all_of(scene.store, scene.migration):
+    known = relays.all_of(scene.store, scene.migration)
+    for relay in in_force(known, scene.site.plan.webhooks):
         failing = 0.0
         if relay.failing_since is not None:
             failing = max(0.0, (scene.now - relay.failing_since).total_seconds())

@@ -38,9 +38,11 @@ def test_a_bound_is_a_distance(bound: dict[str, Any], value: float, expected: fl
 
 
 def test_a_bound_against_the_baseline_needs_the_baseline() -> None:
-    """The ratio, or the difference, is what comes near."""
+    """The ratio, or the difference, is what comes near; the way begins where both are the same."""
     ratio = trigger(ratio_to_baseline=2, test="threshold")
-    assert nearness(ratio, 0.02, {"baseline_value": 0.02}) == pytest.approx(0.5)
+    assert nearness(ratio, 0.02, {"baseline_value": 0.02}) == 0
+    assert nearness(ratio, 0.03, {"baseline_value": 0.02}) == pytest.approx(0.5)
+    assert nearness(ratio, 0.06, {"baseline_value": 0.02}) == pytest.approx(2)
     assert nearness(ratio, 0.02, {"baseline_value": None}) is None
     assert nearness(ratio, 0.0, {"baseline_value": 0.0}) is None
     difference = trigger(difference_to_baseline="4%", test="threshold")
@@ -74,6 +76,14 @@ def test_it_is_beyond_1_exactly_when_the_condition_is_true(
         assert found >= 1
     elif value != bound:
         assert found <= 1
+
+
+@pytest.mark.parametrize("bound", [1.05, 1.3, 2])
+def test_a_healthy_candidate_is_far_from_every_ratio(bound: float) -> None:
+    """Else the alert on 80 % of the way would never end where the bound is below 1.25."""
+    ratio = trigger(metric="latency_p95", ratio_to_baseline=bound, test="threshold")
+    assert nearness(ratio, 0.1, {"baseline_value": 0.1}) == 0
+    assert nearness(ratio, 0.101 * bound, {"baseline_value": 0.1}) > 1
 
 
 def test_without_a_value_nobody_knows() -> None:

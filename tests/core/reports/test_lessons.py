@@ -106,7 +106,7 @@ def test_pause_that_nobody_ended_lasts_until_the_end() -> None:
     ({"metric": "latency_p95", "above": None, "ratio_to_baseline": 1.5, "test": "threshold"},
      0.012, None, None),
     ({"above": None, "difference_to_baseline": "1%", "test": "threshold"}, 0.012, 0.010, 0.2),
-    ({"above": None, "between": ["1%", "2%"]}, 0.005, None, None),
+    ({"above": None, "between": ["1%", "2%"]}, 0.005, None, 0.5),
 ])
 def test_share_of_the_way_to_a_bound(
     changes: dict[str, Any], value: float, baseline: float | None, share: float | None

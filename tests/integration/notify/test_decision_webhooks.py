@@ -100,16 +100,33 @@ def test_a_failure_holds_up_what_follows_and_nothing_is_lost(tmp_path: Path) -> 
         assert relaying(store, plan, first).run() == 1
         assert relaying(store, plan, first + timedelta(seconds=4)).run() == 0
         assert len(server.got) == 2
-        (said,) = relay_status.lines(relay_status.collect(store, "bench"))
+        (said,) = relay_status.lines(relay_status.collect(store, plan))
         site = Site(Home(tmp_path), plan, store)
         health = receives(site, "audit-log", plan.webhooks["audit-log"])
         assert relaying(store, plan, first + timedelta(seconds=6)).run() == 0
         assert relaying(store, plan, first + timedelta(seconds=17)).run() == 2
-        assert relay_status.lines(relay_status.collect(store, "bench")) == []
+        assert relay_status.lines(relay_status.collect(store, plan)) == []
     assert said.startswith("webhook audit-log: 2 events wait since ")
     assert said.endswith("it answered 500")
     assert (health.status, "it answered 500" in health.detail) == (Status.WARNING, True)
     assert server.kinds == ["plan.registered", "freeze.on", "freeze.off"]
+
+
+def test_a_webhook_that_the_plan_names_no_more_is_no_trouble(tmp_path: Path) -> None:
+    """After an amended plan nobody sends to it, so nobody is told that it takes nothing."""
+    with receiver(500) as server, opened(tmp_path, server.address) as (store, plan):
+        relaying(store, plan).run()
+        assert relay_status.collect(store, plan)
+        assert relay_status.collect(store, make_plan()) == []
+
+
+def test_the_process_that_follows_sends_at_once(tmp_path: Path) -> None:
+    """When a plan is amended the observer ends and comes back: nothing waits for a lease."""
+    with receiver() as server, opened(tmp_path, server.address) as (store, plan):
+        assert relaying(store, plan).run() == 1
+        decide(store, "rollback.started")
+        assert relaying(store, plan).run() == 1
+    assert server.kinds == ["plan.registered", "rollback.started"]
 
 
 def test_who_is_away_for_long_loses_what_is_old_and_only_that(tmp_path: Path) -> None:
@@ -122,7 +139,7 @@ def test_who_is_away_for_long_loses_what_is_old_and_only_that(tmp_path: Path) ->
         for minutes in range(0, 80, 10):
             relaying(store, plan, begin + timedelta(minutes=minutes)).run()
         lost = audit.newest(store, "bench", limit=1)[0]
-        (said,) = relay_status.lines(relay_status.collect(store, "bench"))
+        (said,) = relay_status.lines(relay_status.collect(store, plan))
         with receiver(port=port) as server:
             relaying(store, plan, begin + timedelta(minutes=90)).run()
     assert (lost.kind, lost.data["to"], lost.data["events"]) == (
