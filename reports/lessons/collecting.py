@@ -161,7 +161,9 @@ class Measured:
             worst = sorted(found, key=lambda each: -self._share(spec, each))[:WORST_HOURS]
             for each in worst:
                 found += self._minutes(spec, each.at)
-        return found
+        # an hour that began before the cutover holds what another one did to users
+        first = self._start - timedelta(minutes=1)
+        return [each for each in found if each.at > first]
 
     def _share(self, spec: TriggerSpec, each: Seen) -> float:
         return near.share_of_way(spec, each.value, each.baseline) or 0.0

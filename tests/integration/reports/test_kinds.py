@@ -12,15 +12,18 @@ from typing import Any
 import jsonschema
 import pytest
 
+from changeover import clock
+from changeover.analysis.window import Sample
 from changeover.domain.comparisons import Compared, Example
 from changeover.domain.health import HealthResult, Status
 from changeover.domain.suites import SuiteCheck, SuiteVerdict
 from changeover.domain.verdict import Verdict
 from changeover.errors import InvalidInput
-from changeover.store import comparisons, health_results, validations
+from changeover.store import comparisons, health_results, samples, validations
 from changeover.store.engine import Store
 from reports.kind import Ask, Report
 from reports.kinds import KINDS
+from reports.lessons.collecting import Measured
 from reports.schema import schema_of
 from tests.core.reports.hand_made import NASTY
 from tests.support.cutover_story import CutoverStory, plan
@@ -129,6 +132,19 @@ def test_lessons_say_what_fired_and_where_the_time_went(told: CutoverStory) -> N
     assert lessons.stages[1].people_seconds == 4
     assert (lessons.near[0].name, lessons.near[0].fired) == ("errors", True)
     assert lessons.advice[0].rule == "fired"
+
+
+def test_long_cutover_did_not_nearly_fire_by_what_was_before_it(told: CutoverStory) -> None:
+    """Its first hour is read by the hour, and may hold the end of a cutover that went wrong."""
+    start = clock.from_timestamp(1_700_000_000 // 3600 * 3600) + timedelta(minutes=40)
+    for minutes, failed in ((-30, 900), (5, 1)):
+        at = int((start + timedelta(minutes=minutes)).timestamp())
+        samples.write(told.store, told.migration, [Sample(
+            "candidate", at, 60, requests=1000, user_errors=failed, errors={"status_5xx": failed})])
+    (errors,) = (each for each in told.plan.triggers if each.name == "errors")
+    measured = Measured(told.store, told.plan, start, start + timedelta(days=7))
+    seen = measured.of(errors)
+    assert seen and max(each.value for each in seen) == pytest.approx(0.001)
 
 
 def test_rollback_is_told_with_the_figures_around_it(told: CutoverStory) -> None:
