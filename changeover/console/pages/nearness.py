@@ -44,4 +44,7 @@ def near_to(spec: TriggerSpec, standing: Mapping[str, Any]) -> Nearness:
         what = "of the burn rate that fires"
     elif spec.is_sequential:
         what = "of the evidence that fires"
+    elif spec.is_to_baseline:
+        # it begins where both systems are the same
+        what = "of the way from the baseline to the bound"
     return Nearness(share, f"{share * 100:.0f} % {what}")
