@@ -96,7 +96,7 @@ def trigger(**fields: Any) -> TriggerSpec:
      {"value": 0.02, "evidence": {"evidence": {"log_worse": 2.0, "log_bar": 8.0}}},
      0.25, "25 % of the evidence that fires"),
     ({"ratio_to_baseline": 2}, {"value": 0.02}, None, "not known"),
-    ({"ratio_to_baseline": 2, "test": "threshold"},
+    ({"ratio_to_baseline": 2, "test": "threshold", "for": "1s"},
      {"value": 0.03, "evidence": {"baseline_value": 0.02}},
      0.5, "50 % of the way from the baseline to the bound")])
 def test_nearness_is_the_part_of_the_way_to_firing(
