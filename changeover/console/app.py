@@ -67,7 +67,7 @@ def application(console: Console) -> FastAPI:
     # the one that is added last is asked first: limits apply to all, whatever comes after
     if console.site.plan.console.origins:
         app.add_middleware(evaluating.Origins, origins=console.site.plan.console.origins)
-    app.add_middleware(Limits, is_local=console.is_local)
+    app.add_middleware(Limits, is_local=console.is_local, public=console.public_host)
     tracing.add_to(app)
     _complete_document(app)
     return app

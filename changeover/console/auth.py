@@ -224,11 +224,12 @@ class Limits:
     """Refuses large bodies before they are read and names this machine does not have.
 
     On loopback, `Host` must be a loopback name: else a page from elsewhere could have a browser
-    read the console under a name that it points here (DNS rebinding).
+    read the console under a name that it points here (DNS rebinding). A proxy may also ask by the
+    plan's own name.
     """
 
-    def __init__(self, app: ASGIApp, *, is_local: bool) -> None:
-        self.app, self.is_local = app, is_local
+    def __init__(self, app: ASGIApp, *, is_local: bool, public: str = "") -> None:
+        self.app, self.is_local, self.public = app, is_local, public.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer why not."""
@@ -237,7 +238,9 @@ class Limits:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if self.is_local and not _is_own(headers.get(b"host", b"")):
+        host = headers.get(b"host", b"")
+        is_public = bool(host) and host == self.public
+        if self.is_local and not is_public and not _is_own(host):
             answer = problem(
                 421, "misdirected", "this host name is not the console's",
                 allowed="127.0.0.1, localhost")

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from changeover import clock
-from changeover.console.auth import Auth
+from changeover.console.auth import Auth, is_loopback
 from changeover.console.batching import Batcher
 from changeover.console.models import OutcomeIn
 from changeover.console.sessions import Sessions
@@ -46,13 +47,18 @@ class Console:
 
     Args:
         site: The migration on this machine.
-        is_local: Whether it listens on loopback: then reads need no token.
+        is_local: Whether it listens on loopback: then reads need no token, unless the plan names
+            an address elsewhere.
     """
 
     def __init__(self, site: Site, *, is_local: bool) -> None:
         self.site, self.is_local = site, is_local
         self.sessions = Sessions(site, is_local=is_local)
-        self.auth = Auth(site, self.sessions, reads_freely=is_local)
+        public = urlsplit(self.sessions.public)
+        # a proxy asks from this machine, and whoever reaches the proxy would read through it
+        is_free = is_local and is_loopback(public.hostname or "localhost")
+        self.public_host = public.netloc
+        self.auth = Auth(site, self.sessions, reads_freely=is_free)
         self.counts = Counts()
         self.began = clock.now()
         self.claims: Batcher[ClaimRequest, Claim | Refusal] = Batcher(

@@ -353,6 +353,22 @@ def test_behind_tls_the_cookie_is_bound_to_the_host(serve: Serve) -> None:
     assert browser.post("/sign-in", data=form, headers=headers).status_code == 303
 
 
+def test_behind_a_proxy_strangers_do_not_read_as_this_machine_does(serve: Serve) -> None:
+    """The proxy asks from loopback, by whatever name: a token or a session is needed."""
+    console = serve(make_plan(console={"address": "https://changeover.example"}))
+    stranger, reader = console.client(), console.client(console.token(Scope.READ))
+    for host in (f"127.0.0.1:{console.port}", "changeover.example"):
+        named = {"host": host}
+        for place in ("/", "/v1/status", "/metrics", "/live/overview"):
+            assert stranger.get(place, headers=named).status_code == 401, place
+        asked = stranger.post(
+            "/ofrep/v1/evaluate/flags", json={"context": {}}, headers=named)
+        assert asked.status_code == 401
+        assert reader.get("/v1/status", headers=named).status_code == 200
+    other = stranger.get("/sign-in", headers={"host": "elsewhere.example"})
+    assert other.status_code == 421
+
+
 ODD: dict[str, Callable[[dict[str, str]], object]] = {
     "no key": lambda form: {**form, "key": ""},
     "a long key": lambda form: {**form, "key": "k" * 900},
