@@ -14,10 +14,13 @@ from changeover.console.exposition.family import Buckets
 from changeover.domain.publications import Publication
 from changeover.domain.routing import System
 from changeover.store import publications, samples
+from changeover.store.covering import SECOND
 from changeover.store.engine import Store
 
 SETTLED_SECONDS = 5
 """Seconds are counted when they are this old: the observer has completed them."""
+LATE_SECONDS = 60
+"""Comparisons are stored in the second of their request: answers may have taken as long as that."""
 # upper bounds in seconds: fine where most answers are, up to the longest that users wait for
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # most publications take some hundredths of a second; a gateway that is stuck, a minute
@@ -38,6 +41,8 @@ class Counters:
     def __init__(self, store: Store, migration: str, began: datetime) -> None:
         self._store, self._migration = store, migration
         self._began, self._from = began, int(began.timestamp())
+        self._compared_until = self._from
+        self._compared_at: dict[int, tuple[int, int]] = {}
         self._newest_publication = 0
         self.requests: Counter[str] = Counter()
         # 0 from the beginning: an alert sees the first one come
@@ -59,6 +64,7 @@ class Counters:
             StoreError: The store cannot be read.
         """
         self._count_samples(int(now.timestamp()) - SETTLED_SECONDS)
+        self._count_compared(int(now.timestamp()) - SETTLED_SECONDS)
         known = publications.after(
             self._store, self._migration, self._newest_publication, since=self._began)
         for row_id, each in known:
@@ -84,13 +90,28 @@ class Counters:
                 self._count_sample(sample)
         self._from = before
 
+    def _count_compared(self, before: int) -> None:
+        """Add what was compared since the last time, also of seconds that were counted before."""
+        # a clock that was set back counts nothing twice
+        if before <= self._compared_until:
+            return
+        began = int(self._began.timestamp())
+        span = range(max(began, self._compared_until - LATE_SECONDS), before)
+        self._compared_until = before
+        with self._store.read() as session:
+            rows = samples.read_rows(session, self._migration, SHADOW, SECOND, span=span)
+        known = self._compared_at
+        self._compared_at = {row.at: (row.compared, row.matched) for row in rows}
+        for at, (compared, matched) in self._compared_at.items():
+            compared_before, matched_before = known.get(at, (0, 0))
+            newly, matching = compared - compared_before, matched - matched_before
+            self.compared["match"] += matching
+            self.compared["divergence"] += newly - matching
+
     def _count_sample(self, sample: Sample) -> None:
         system = sample.system
         if system == GATEWAY:
             self.refused.update(sample.errors)
-        if system == SHADOW:
-            self.compared["match"] += sample.matched
-            self.compared["divergence"] += sample.compared - sample.matched
         # rows of comparisons and of the gateway have no durations
         if system not in self.latency:
             return
