@@ -40,6 +40,19 @@ class Heartbeat:
     detail: str = ""
 
 
+SILENT_AFTER = timedelta(seconds=20)
+"""A service without a sign of life for longer is silent."""
+_PATIENCE = {"shadow": timedelta(seconds=90)}
+
+
+def patience_with(service: str) -> timedelta:
+    """Return how long a service may be silent before somebody is needed.
+
+    The shadow leaves the processor to everyone else: on a busy machine it is silent for long.
+    """
+    return _PATIENCE.get(service, SILENT_AFTER)
+
+
 class RepairStatus(StrEnum):
     """How an attempt to repair something stands."""
 

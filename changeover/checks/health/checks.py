@@ -15,7 +15,7 @@ from changeover.checks.health.result import Health
 from changeover.checks.health.way_back import way_back
 from changeover.checks.health.webhooks import receives
 from changeover.checks.suites.target import CheckTarget
-from changeover.domain.health import Status
+from changeover.domain.health import SILENT_AFTER, Status, patience_with
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError
 from changeover.gateway.protocol import Answer
@@ -26,9 +26,6 @@ from changeover.store import heartbeats, routing
 
 LONGEST_SECONDS = 20.0
 """A check that has no result after this is an error, and nobody waits for it."""
-SILENT = timedelta(seconds=20)
-PATIENCE = {"shadow": timedelta(seconds=90)}
-"""The shadow leaves the processor to everyone else: on a busy machine it is silent for long."""
 WORKER_SILENT = timedelta(seconds=90)
 WATCHED_FLOWS = ("cutover", "rollback", "validation", "report")
 PREFECT_SECONDS = LONGEST_SECONDS * 3 / 4
@@ -159,8 +156,8 @@ def _service(site: Site, name: str, status: Status, issue: Issue | None) -> Heal
     """Judge a service by its last heartbeat; one that was just started gets its time."""
     beats = {beat.service: beat for beat in heartbeats.of(site.store, site.migration)}
     beat = beats.get(name)
-    now, patience = clock.now(), PATIENCE.get(name, SILENT)
-    if beat is not None and now - beat.at <= SILENT:
+    now, patience = clock.now(), patience_with(name)
+    if beat is not None and now - beat.at <= SILENT_AFTER:
         return Health(Status.HEALTHY, f"the {name} is alive")
     since = "never sent a heartbeat"
     if beat is not None:

@@ -9,13 +9,17 @@ from typing import Literal
 
 from changeover.analysis.window import ErrorClass
 from changeover.console.pages.words import about
-from changeover.domain.health import HealthResult, Heartbeat, Repair, RepairStatus, Status
+from changeover.domain.health import (
+    HealthResult,
+    Heartbeat,
+    Repair,
+    RepairStatus,
+    Status,
+    patience_with,
+)
 
 Tone = Literal["pass", "inconclusive", "fail", ""]
 """Of a chip; empty where nothing is known."""
-SILENT_AFTER = timedelta(seconds=20)
-PATIENT = {"shadow": timedelta(seconds=90)}
-"""Those that get the processor last on a busy machine."""
 OLD_AFTER = timedelta(minutes=5)
 """A plan's health check runs every minute: what is older says little of now."""
 ANSWERING = ("prefect", "gateway")
@@ -80,7 +84,7 @@ def services(
     found = []
     for beat in sorted(beats, key=lambda each: each.service):
         age = max(timedelta(0), now - beat.at)
-        is_alive = age <= PATIENT.get(beat.service, SILENT_AFTER)
+        is_alive = age <= patience_with(beat.service)
         says: tuple[str, Tone] = ("alive", "pass") if is_alive else ("silent", "fail")
         found.append(Sign(beat.service, *says, beat.detail, f"{about(age)} ago"))
     for result in results:

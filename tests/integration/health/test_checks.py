@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from changeover import clock
-from changeover.checks.health.checks import SILENT, checks_of, examine
+from changeover.checks.health.checks import checks_of, examine
 from changeover.checks.health.result import Health
 from changeover.domain.audit import Author
-from changeover.domain.health import Status
+from changeover.domain.health import SILENT_AFTER, Status
 from changeover.domain.routing import Change, Mode
 from changeover.site.site import Site
 from changeover.store import heartbeats, routing
@@ -162,7 +162,7 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     """Older than 20 s, or never there."""
     site, _ = place(shadow={"sample": "10%"})
     said(look(site, "shadow"), Status.UNHEALTHY, "never sent a heartbeat", "shadow_gone")
-    heartbeats.beat(site.store, OBSERVER, pid=1, now=clock.now() - 2 * SILENT)
+    heartbeats.beat(site.store, OBSERVER, pid=1, now=clock.now() - 2 * SILENT_AFTER)
     said(look(site, "observer"), Status.CRITICAL, "sent its last heartbeat at", "observer_gone")
     site.home.save_settings({"console_url": "http://127.0.0.1:1"})
     said(look(site, "console"), Status.UNHEALTHY, "never sent a heartbeat", "console_gone")
@@ -183,9 +183,9 @@ def test_a_silent_load_service_is_a_warning_where_the_plan_has_load(place: Place
 def test_what_was_just_started_or_goes_last_is_not_started_again(place: Place) -> None:
     """A process gets its time to begin; the shadow is silent for long on a busy machine."""
     site, _ = place(shadow={"sample": "10%"})
-    heartbeats.beat(site.store, SHADOW, pid=1, now=clock.now() - 2 * SILENT)
+    heartbeats.beat(site.store, SHADOW, pid=1, now=clock.now() - 2 * SILENT_AFTER)
     said(look(site, "shadow"), Status.WARNING, "gets the processor last on a busy machine")
-    heartbeats.beat(site.store, SHADOW, pid=1, now=clock.now() - 5 * SILENT)
+    heartbeats.beat(site.store, SHADOW, pid=1, now=clock.now() - 5 * SILENT_AFTER)
     said(look(site, "shadow"), Status.UNHEALTHY, "sent its last heartbeat at", "shadow_gone")
     just = {"shadow": {"pid": 1, "created": clock.now().timestamp()}}
     site.home.save_settings({"processes": just})
