@@ -25,7 +25,7 @@ from changeover.console.problems import problem
 from changeover.console.sessions import Sessions
 from changeover.domain.tokens import Scope as TokenScope
 from changeover.domain.tokens import Token, TokenState
-from changeover.errors import InvalidInput
+from changeover.errors import InvalidInput, StoreError
 from changeover.site.site import Site
 from changeover.store import tokens
 
@@ -131,7 +131,8 @@ class Auth:
         """Whether a request that began to read may go on: a stream lives longer than its token."""
         try:
             await self.needs(TokenScope.READ)(request)
-        except HTTPException:
+        # a store that cannot be asked vouches for nobody; the browser asks again by itself
+        except (HTTPException, StoreError):
             return False
         return True
 

@@ -116,7 +116,9 @@ class Sessions:
         origin = request.headers.get("origin")
         if origin is None:
             return
-        host, named = request.headers.get("host", ""), urlsplit(origin).netloc
+        host = request.headers.get("host", "")
+        # not parsed: what is no address is nobody's
+        named = origin.partition("://")[2]
         # with a proxy in front browsers call it by its public name; by that no other scheme counts
         is_public = origin == self.public
         is_same_host = named == host and named != urlsplit(self.public).netloc

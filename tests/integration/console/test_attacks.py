@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from changeover import clock
 from changeover.console.action_table import ACTIONS
-from changeover.console.sessions import csrf
+from changeover.console.auth import Auth
+from changeover.console.sessions import Sessions, csrf
 from changeover.domain.routing import Mode
 from changeover.domain.tokens import ApproverToken, Scope, Token
 from changeover.site.home import Home
-from changeover.store import approver_tokens, audit, cutovers, flags, routing, tokens
+from changeover.site.site import Site
+from changeover.store import approver_tokens, audit, cutovers, flags, plans, routing, tokens
+from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, started
 from tests.support.browsing import filled, hidden, opened, send, sign_in
@@ -118,7 +123,8 @@ def test_no_action_from_a_page_of_somebody_else(target: Target, action: str) -> 
     old = csrf(stale.cookies[NAME])
     for wrong in ("", "0" * 64, old):
         assert send(browser, action, {**right, "csrf": wrong}).status_code == 403
-    headers = [{"origin": ELSEWHERE}, {"origin": "null"}, {"origin": target.served.url + "0"},
+    headers = [{"origin": ELSEWHERE}, {"origin": "null"}, {"origin": "http://["},
+               {"origin": target.served.url + "0"},
                {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
                {"sec-fetch-site": "none"}]
     for header in headers:
@@ -310,6 +316,25 @@ def test_a_wall_screens_link_reads_and_no_more(serve: Serve, tmp_path: Path) -> 
         # what stood open ends by itself
         for _ in parts:
             pass
+
+
+def test_what_stands_open_ends_when_nobody_can_say_who_reads_it(tmp_path: Path) -> None:
+    """Without the store, a stream neither goes on nor ends with a traceback."""
+    home, plan = Home(tmp_path / "home"), make_plan()
+    home.create()
+    with closing(Store.open(home.store_url, create=True)) as store:
+        plans.register(store, plan, source="test", now=clock.now())
+        site = Site(home, plan, store)
+        auth = Auth(site, Sessions(site, is_local=False), reads_freely=False)
+        text = tokens.create(store, Token(
+            "bench", "screen", Scope.READ, created_at=clock.now(), created_by="test"))[1]
+        header = (b"authorization", f"Bearer {text}".encode())
+        request = Request({"type": "http", "method": "GET", "headers": [header]})
+        assert asyncio.run(auth.still_reads(request))
+        auth = Auth(site, Sessions(site, is_local=False), reads_freely=False)
+        store.close()
+        (home.root / "store.db").rename(tmp_path / "away")
+        assert not asyncio.run(auth.still_reads(request))
 
 
 def test_a_link_with_more_rights_than_reading_is_refused(target: Target) -> None:
