@@ -14,11 +14,18 @@ _FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 _FORM = re.compile(r'<form[^>]* method="post" action="([^"]+)">(.*?)</form>', re.DOTALL)
 
 
-def opened(url: str) -> httpx.Client:
-    """Return a browser: it keeps cookies, and says where its forms come from."""
+def opened(url: str, address: str = "127.0.0.1") -> httpx.Client:
+    """Return a browser: it keeps cookies, and says where its forms come from.
+
+    Args:
+        url: Of the console.
+        address: From which it asks, another one of loopback.
+    """
     headers = {"origin": url, "sec-fetch-site": "same-origin"}
+    transport = httpx.HTTPTransport(local_address=address)
     return httpx.Client(
-        base_url=url, headers=headers, timeout=LONGEST_PAUSE, trust_env=False)
+        base_url=url, headers=headers, timeout=LONGEST_PAUSE, trust_env=False,
+        transport=transport)
 
 
 def hidden(page: httpx.Response, action: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ ELSEWHERE = "https://elsewhere.example"
 FIELDS = {"scope": "all", "decision": "promote", "duration": "2d", "flag": "use_ocr",
           "percent": "50", "until": "", "variant": ""}
 
+NUMBERS = itertools.count()
+
 
 @dataclass
 class Target:
@@ -42,6 +45,7 @@ class Target:
 
     served: Served
     before: tuple[object, ...] = ()
+    address: str = "127.0.0.1"
 
     def stands(self) -> tuple[object, ...]:
         store = self.served.store
@@ -50,7 +54,7 @@ class Target:
         return routing.read(store, "bench"), flags.values(store, "bench"), own
 
     def browser(self, token: str = "") -> httpx.Client:
-        client = self.served.stack.enter_context(opened(self.served.url))
+        client = self.served.stack.enter_context(opened(self.served.url, self.address))
         if token:
             assert sign_in(client, token).status_code == 303
         return client
@@ -70,6 +74,16 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         found = Target(served)
         found.before = found.stands()
         yield found
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(request: pytest.FixtureRequest) -> None:
+    """Ask from an address of the test's own: what one test tries wrongly, another must not wait."""
+    if "target" in request.fixturenames:
+        number = next(NUMBERS)
+        found = request.getfixturevalue("target")
+        found.address = f"127.1.{number // 250}.{number % 250 + 1}"
+
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +114,7 @@ def test_no_action_without_a_session(target: Target, action: str) -> None:
 
 
 @pytest.mark.parametrize("action", NAMES)
-def test_no_action_with_a_token_that_may_less_or_of_another_migration(
+def test_no_action_with_a_token_that_may_less(
     target: Target, action: str
 ) -> None:
     """Who may read or write sees what it would do, and does nothing."""
@@ -109,9 +123,15 @@ def test_no_action_with_a_token_that_may_less_or_of_another_migration(
         own = csrf(browser.cookies[NAME])
         form = {**FIELDS, "reason": "attack", "key": "k" * 32, "csrf": own}
         assert send(browser, action, form).status_code == 403
+
+
+def test_a_token_of_another_migration_signs_nobody_in(target: Target) -> None:
+    """It is refused as one that is wrong."""
     other = tokens.create(target.served.store, Token(
         "other", "mallory", Scope.ADMIN, created_at=clock.now(), created_by="test"))[1]
-    assert sign_in(target.browser(), other).status_code == 401
+    stranger = target.browser()
+    assert sign_in(stranger, other).status_code == 401
+    assert NAME not in stranger.cookies
 
 
 @pytest.mark.parametrize("action", NAMES)
