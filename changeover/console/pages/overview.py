@@ -81,7 +81,7 @@ def _rail(look: Look, status: dict[str, Any]) -> list[dict[str, Any]]:
         step: dict[str, Any] = {
             "key": stage.key, "title": stage.title, "stands": "to come",
             "percent": stage.weight / 100, "detail": f"soak {about(stage.soak)}", "done": None,
-            "approvers": stage.approvers}
+            "approvers": stage.approvers, "hooks": stage.hooks.text}
         if entered is not None:
             step |= _passed(entered.status, entered.reason)
             if entered.status is StageStatus.SOAKING:

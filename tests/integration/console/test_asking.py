@@ -61,7 +61,7 @@ def test_only_json_is_taken(console: Served, path: str, body: Any, kind: str | N
 
 @pytest.mark.parametrize(("path", "allowed"), [
     ("/v1/decision/alice?segments=beta", "segment"), ("/v1/status?verbose=1", "none"),
-    ("/metrics?x", "none"), ("/?x=1", "none"), ("/health?x=1", "none")])
+    ("/metrics?x", "none"), ("/?x=1", "range"), ("/health?x=1", "none")])
 def test_unknown_parameters_of_a_query_are_refused(
     console: Served, path: str, allowed: str
 ) -> None:
