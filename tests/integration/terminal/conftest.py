@@ -105,6 +105,8 @@ def in_terminal(home: Path, *arguments: str, columns: int = 80, **env: str) -> I
 def _take_terminal() -> None:
     """Make standard input the terminal that controls this process: shells insist on it."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # a suite that runs in the background ignores Ctrl-C, and so would its children
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
