@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from changeover.console.pages.evidence import places
 from changeover.console.pages.ranges import RANGES, Range
 from changeover.console.pages.view import Look, View
 from changeover.console.pages.views import VIEWS
-from changeover.domain.routing import System
 from changeover.plan.model import Plan
 from changeover.store import samples
 
@@ -79,7 +77,7 @@ def shell(
     template = templates().get_template(f"{view.name}/page.html.j2")
     return template.render(
         view=view, views=VIEWS, range=chosen, ranges=RANGES, plan=plan,
-        sections=sections, asset=assets.address, systems=list(System),
+        sections=sections, asset=assets.address,
         places=places(plan.gates))
 
 
@@ -95,8 +93,3 @@ def templates() -> Environment:
     found.filters["since"] = words.since
     found.filters["words"] = words.spaced
     return found
-
-
-def now_utc() -> datetime:
-    """Return the present moment."""
-    return datetime.now(UTC)
