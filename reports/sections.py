@@ -8,6 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
+from changeover.analysis.error_words import ERROR_WORDS
 from changeover.domain.procedures import Step
 from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import TriggerFiring
@@ -80,7 +81,7 @@ def figure_rows(figures: Sequence[Figures]) -> list[Row]:
         kinds |= window.errors.keys()
     for name in sorted(kinds):
         numbers = [text.count(window.errors.get(name, 0)) for window in windows]
-        rows.append(row(f"· {text.ERROR_CLASSES.get(name, name)}", "", numbers))
+        rows.append(row(f"· {ERROR_WORDS.get(name, name)}", "", numbers))
     rows.append(row("seen by users", "5xx or no answer",
                     (text.count(window.user_errors) for window in windows)))
     for metric in METRICS.values():

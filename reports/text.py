@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from changeover.domain.event_words import one_line as one_line
+from changeover.domain.time_words import exact
 from changeover.plan.metrics import METRICS, Unit, format_value, metric_of
 from changeover.plan.units import format_percent, format_size
 
@@ -23,17 +24,8 @@ WORDS = {
     "waiting": "waiting for approval", "unfinished": "not decided",
 }
 
-ERROR_CLASSES = {
-    "status_5xx": "answered 5xx",
-    "timeout": "no answer in time",
-    "reset": "connection broke",
-    "connect": "no connection",
-    "overflow": "circuit breaker full",
-    "saved": "saved by the baseline",
-    "no_answer": "no answer otherwise",
-}
-
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+duration = exact
+"""A time span in its two largest units: `4 min 12 s`."""
 
 
 def status(value: str) -> str:
@@ -49,27 +41,6 @@ def count(value: int) -> str:
 def counted(value: int, noun: str) -> str:
     """Return a number with its noun: `1 request`, `2 requests`."""
     return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time span in its two largest units: `4 min 12 s`, `7 d`, `3.2 s`, `31 ms`."""
-    if seconds is None:
-        return "–"
-    if 0 < seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if 0 < seconds < 10:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
-    left, parts = round(seconds), []
-    for size, unit in _UNITS:
-        number, left = divmod(left, size)
-        if number:
-            parts.append((size, f"{number} {unit}"))
-    if not parts:
-        return "0 s"
-    largest = parts[0][0]
-    # `2 d 5 s` would look exact and is not: only neighbouring units stand together
-    neighbours = {86_400: 3600, 3600: 60, 60: 1, 1: 0}
-    return " ".join(text for size, text in parts if size in (largest, neighbours[largest]))
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from changeover import clock
@@ -27,7 +25,6 @@ OUTCOMES_AT_ONCE = 10_000
 """So many in one transaction: nobody else waits for long."""
 MOST_QUALITY_NAMES = 100
 """Each is a metric of its own: names made of ids or times would be without end."""
-Value = TypeVar("Value")
 
 
 @dataclass
@@ -142,19 +139,3 @@ class Console:
                     self.counts.outcomes[key] = self.counts.outcomes.get(key, 0) + 1
                     own.discard(one.id)  # the same id again in this request counts once
         return found
-
-
-class Fresh:
-    """Values that cost something, computed again when they are older than some seconds."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[float, object]] = {}
-
-    def get(self, name: str, seconds: float, make: Callable[[], Value]) -> Value:
-        """Return the value of `name`, at most `seconds` old."""
-        known = self._known.get(name)
-        now = time.monotonic()
-        if known is None or now - known[0] > seconds:
-            known = now, make()
-            self._known[name] = known
-        return known[1]  # type: ignore[return-value]

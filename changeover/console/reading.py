@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
@@ -11,7 +12,8 @@ from starlette.responses import Response
 
 from changeover import clock
 from changeover.console import exposition
-from changeover.console.context import Console, Fresh
+from changeover.console.context import Console
+from changeover.console.kept import Kept
 from changeover.console.models import KEY, DecisionOut
 from changeover.domain.routing import Mode, explain
 from changeover.domain.tokens import Scope
@@ -26,7 +28,7 @@ DECISION = "/v1/decision/"
 def routes(console: Console, meter: exposition.Meter | None = None) -> APIRouter:
     """Return the routes that only read; `meter` makes the text of `/metrics`."""
     router = APIRouter(tags=["read"], route_class=console.auth.route(Scope.READ))
-    fresh, counted = Fresh(), meter or exposition.Meter(console)
+    kept, counted = Kept(), meter or exposition.Meter(console)
 
     @router.get(DECISION + "{key:path}", summary="Which system a user gets, and why")
     async def decision(
@@ -46,7 +48,7 @@ def routes(console: Console, meter: exposition.Meter | None = None) -> APIRouter
             return status_of.collect(console.site, now=clock.now())
 
         # half a second old at most: many clients together cost one look
-        return await asyncio.to_thread(fresh.get, "status", 0.5, collect)
+        return await asyncio.to_thread(kept.get, "status", 0.5, time.monotonic(), collect)
 
     @router.get("/metrics", response_class=Response, summary="For Prometheus",
                 responses={200: {"content": {"text/plain": {}}}})

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from changeover.domain.time_words import in_words
 from changeover.plan.model import Plan
 from changeover.plan.units import format_duration
 
@@ -51,7 +52,7 @@ class Measured:
 
     def text(self, now: datetime) -> str:
         """Return it for people."""
-        age = _age(now - self.at)
+        age = in_words((now - self.at).total_seconds())
         if self.suite:
             return f"The baseline was last measured at {_rate(self.per_second)} " \
                 f"(load of suite {self.suite}, {age} ago)"
@@ -260,12 +261,3 @@ def _say_it(lever: str, before: Sequence[Shrink]) -> str:
 
 def _rate(per_second: float) -> str:
     return f"{per_second:.4g} requests/s"
-
-
-def _age(passed: timedelta) -> str:
-    """Return an age in whole days, hours or minutes."""
-    for seconds, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        number = int(passed.total_seconds() // seconds)
-        if number:
-            return f"{number} {name}{'s' if number > 1 else ''}"
-    return "less than a minute"

@@ -24,6 +24,7 @@ from changeover.analysis.sequential.buckets import Counts, Reals, Split
 from changeover.analysis.sequential.evidence import Question, weigh
 from changeover.analysis.sequential.expected import Expected, expect
 from changeover.domain.routing import BUCKETS
+from changeover.domain.time_words import in_words
 from changeover.plan.units import format_percent
 
 FUTURES = 50
@@ -90,7 +91,7 @@ class Outlook:
     @property
     def text(self) -> str:
         """The outlook for people."""
-        at_most = about(self.farthest)
+        at_most = in_words(self.farthest)
         if not self.has_events:
             return ("nobody had a bad request yet, so no time tells; an absolute bound in a group "
                     "with it would")
@@ -98,12 +99,12 @@ class Outlook:
             return (f"more than {at_most} at this traffic, and no larger share helps: the "
                     "candidate may be close to the margin")
         if self.larger is None:
-            return f"about {about(self.seconds)} more at this traffic (80 % of the time)"
+            return f"about {in_words(self.seconds)} more at this traffic (80 % of the time)"
         weight, seconds = self.larger
-        share, time = format_percent(weight), about(seconds)
+        share, time = format_percent(weight), in_words(seconds)
         if self.seconds is None:
             return f"only a larger share helps: about {time} at {share} (80 % of the time)"
-        return (f"about {about(self.seconds)} more at this traffic, {time} at {share} "
+        return (f"about {in_words(self.seconds)} more at this traffic, {time} at {share} "
                 "(80 % of the time)")
 
     def document(self) -> dict[str, Any]:
@@ -114,20 +115,6 @@ class Outlook:
             weight, seconds = self.larger
             found |= {"larger_weight": weight, "larger_seconds": seconds}
         return found
-
-
-def about(seconds: float | None) -> str:
-    """Return a time as people say it: `40 seconds`, `25 minutes`, `3 hours`, `4 days`."""
-    left = seconds or 0.0
-    for unit, size in (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400)):
-        number = max(1, round(left / size))
-        # two of a unit are too coarse: 100 minutes are no "2 hours"
-        if number < 3 * _NEXT[unit] / size:
-            break
-    return f"{number} {unit}{'' if number == 1 else 's'}"
-
-
-_NEXT = {"second": 60, "minute": 3600, "hour": 86_400, "day": math.inf}
 
 
 def look_ahead(view: View, larger: Sequence[int] = ()) -> Outlook | None:

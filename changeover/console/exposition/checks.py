@@ -147,7 +147,7 @@ def _add_split(scene: Scene, scrape: Scrape, cutover_id: int) -> None:
     def count() -> tuple[int, int] | None:
         return user_groups(scene.site, known[-1].entered_at, scene.now)
 
-    found = scene.fresh.get(key, SPLIT_SECONDS, count)
+    found = scene.kept(key, SPLIT_SECONDS, count)
     if found is None:
         return
     mine, everyone = found

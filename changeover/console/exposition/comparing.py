@@ -41,7 +41,7 @@ def collect(scene: Scene, scrape: Scrape) -> None:
     def covered() -> dict[str, int]:
         return comparisons.coverage(store, migration)
 
-    coverage = scene.fresh.get("coverage", 5, covered)
+    coverage = scene.kept("coverage", 5, covered)
     for outcome, number in sorted(coverage.items()):
         scrape.add(OUTCOMES, number, outcome)
     for result in ("match", "divergence"):
@@ -53,7 +53,7 @@ def collect(scene: Scene, scrape: Scrape) -> None:
     def differing() -> tuple[int, int, dict[str, int]]:
         return _differing(divergences.places(store, migration), coverage)
 
-    total, places, judged = scene.fresh.get("places", KEPT_SECONDS, differing)
+    total, places, judged = scene.kept("places", KEPT_SECONDS, differing)
     scrape.add(DIVERGENCES, total)
     scrape.add(PLACES, places)
     for name in map(str, Judgement):

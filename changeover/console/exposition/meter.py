@@ -13,11 +13,11 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from changeover import clock
-from changeover.console.context import Fresh
 from changeover.console.exposition.catalogue import FAMILIES, PARTS
 from changeover.console.exposition.counters import Counters
 from changeover.console.exposition.family import Scrape
 from changeover.console.exposition.scene import Scene
+from changeover.console.kept import Kept
 from changeover.store import cutovers, routing
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Meter(Collector):
 
     def __init__(self, console: Console) -> None:
         site = console.site
-        self._console, self._fresh = console, Fresh()
-        self._kept, self._lock = Fresh(), threading.Lock()
+        self._console, self._values = console, Kept()
+        self._texts, self._lock = Kept(), threading.Lock()
         self._took: float | None = None
         self._counters = Counters(site.store, site.migration, console.began)
         self._registry = CollectorRegistry()
@@ -50,7 +50,7 @@ class Meter(Collector):
         Raises:
             StoreError: The store cannot be read.
         """
-        return self._kept.get("text", KEPT_SECONDS, self.text)
+        return self._texts.get("text", KEPT_SECONDS, time.monotonic(), self.text)
 
     def text(self) -> bytes:
         """Return the text of one scrape.
@@ -75,7 +75,7 @@ class Meter(Collector):
         site = self._console.site
         scrape = Scrape(site.migration, FAMILIES)
         scene = Scene(
-            self._console, self._counters, self._fresh,
+            self._console, self._counters, self._values,
             state=routing.read(site.store, site.migration),
             cutover=cutovers.latest(site.store, site.migration),
             now=clock.now(), took=self._took)

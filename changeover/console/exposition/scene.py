@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from changeover.analysis.window import Window
-from changeover.console.context import Console, Fresh
+from changeover.console.context import Console
 from changeover.console.exposition.counters import Counters
+from changeover.console.kept import Kept, Made
 from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.domain.routing import RoutingState
 from changeover.site.site import Site
@@ -27,7 +29,7 @@ class Scene:
     Args:
         console: The console that is asked.
         counters: What was counted since the console began.
-        fresh: Values that cost something, kept for several scrapes.
+        values: What costs something, kept for several scrapes.
         state: The routing state.
         cutover: The newest cutover; None before the first.
         now: The present moment.
@@ -36,7 +38,7 @@ class Scene:
 
     console: Console
     counters: Counters
-    fresh: Fresh
+    values: Kept
     state: RoutingState
     cutover: Cutover | None
     now: datetime
@@ -73,4 +75,8 @@ class Scene:
             return samples.window(
                 self.store, self.migration, system, start=start, end=end)
 
-        return self.fresh.get(f"recent {system}", RECENT_SECONDS, window)
+        return self.kept(f"recent {system}", RECENT_SECONDS, window)
+
+    def kept(self, name: str, seconds: float, make: Callable[[], Made]) -> Made:
+        """Return what costs something, made at most so many seconds before this scrape."""
+        return self.values.get(name, seconds, self.now.timestamp(), make)

@@ -83,7 +83,7 @@ def _add_way_back(scene: Scene, scrape: Scrape) -> None:
     def judged() -> dict[str, object] | None:
         return capacity_status.collect(site.store, site.plan, now=now)
 
-    room = scene.fresh.get("way back", ROOM_SECONDS, judged)
+    room = scene.kept("way back", ROOM_SECONDS, judged)
     # nothing has made the baseline smaller: there is nothing to say
     if room is None:
         return

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from changeover.console.pages.words import about, clock_time
+from changeover.console.pages.words import clock_time
 from changeover.domain.health import Heartbeat
 from changeover.domain.rollout import Cutover, StageRecord, StageStatus
 from changeover.domain.routing import Mode
+from changeover.domain.time_words import about
 from changeover.plan.model import Plan
 
 SILENT_AFTER = timedelta(seconds=30)

@@ -10,10 +10,10 @@ from changeover.console.pages import figures, marks, standing_triggers, traffic
 from changeover.console.pages.charts import Chart
 from changeover.console.pages.upcoming import stands, upcoming
 from changeover.console.pages.view import Look, View
-from changeover.console.pages.words import about
 from changeover.domain.event_words import words_of
 from changeover.domain.rollout import PASSED, StageStatus
 from changeover.domain.routing import Mode
+from changeover.domain.time_words import about
 from changeover.plan.model import Stage
 from changeover.site import status as status_of
 from changeover.store import (

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from changeover.analysis.window import ErrorClass
-from changeover.console.pages.words import about
 from changeover.domain.health import (
     HealthResult,
     Heartbeat,
@@ -17,6 +15,7 @@ from changeover.domain.health import (
     Status,
     patience_with,
 )
+from changeover.domain.time_words import about
 
 Tone = Literal["pass", "inconclusive", "fail", ""]
 """Of a chip; empty where nothing is known."""
@@ -28,15 +27,6 @@ _TONES: dict[Status, Tone] = {
     Status.HEALTHY: "pass", Status.WARNING: "inconclusive", Status.UNHEALTHY: "fail",
     Status.CRITICAL: "fail", Status.ERROR: "inconclusive"}
 _ORDER = list(Status)
-ERRORS: dict[str, str] = {
-    ErrorClass.STATUS_5XX: "answered 5xx, and the user saw it",
-    ErrorClass.TIMEOUT: "no answer in time",
-    ErrorClass.RESET: "the connection broke",
-    ErrorClass.CONNECT: "no connection, or no healthy host",
-    ErrorClass.OVERFLOW: "too many requests at once (circuit breaker)",
-    ErrorClass.SAVED: "the candidate failed, the baseline answered instead",
-    ErrorClass.NO_ANSWER: "left without an answer"}
-"""What happened, by the class of an error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from changeover.analysis.error_words import ERROR_WORDS
 from changeover.analysis.window import GATEWAY
 from changeover.console.pages import figures, signs, traffic
 from changeover.console.pages.charts import Chart
@@ -78,7 +79,7 @@ def _errors(look: Look) -> list[tuple[str, list[str]]]:
         counts[system], totals[system] = whole.errors, whole.requests
     found = []
     for kind, cells in signs.counted(counts, totals):
-        found.append((signs.ERRORS.get(kind, kind), cells))
+        found.append((ERROR_WORDS.get(kind, kind), cells))
     return found
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from changeover.console.pages.words import about, parsed
+from changeover.console.pages.words import parsed
 from changeover.domain.routing import Mode
+from changeover.domain.time_words import about
 from changeover.domain.verdict import Verdict
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from changeover.console.kept import Kept
 from changeover.console.pages.charts import Chart
-from changeover.console.pages.kept import Kept
 from changeover.console.pages.ranges import Range
 from changeover.site.site import Site
 

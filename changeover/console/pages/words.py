@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-_DAY = timedelta(days=1)
+from changeover.domain.time_words import about
 
 
 def parsed(at: datetime | str) -> datetime:
@@ -20,21 +20,6 @@ def clock_time(at: datetime | str) -> str:
 def moment(at: datetime | str) -> str:
     """Return a moment with its day, as `2026-11-29 14:03:07`."""
     return parsed(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def about(duration: timedelta) -> str:
-    """Return a duration with the digits that matter: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    seconds = max(0, round(duration.total_seconds()))
-    if seconds < 120:
-        return f"{seconds} s"
-    minutes = seconds // 60
-    if minutes < 120:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def since(at: datetime | str, now: datetime) -> str:

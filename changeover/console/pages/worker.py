@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from changeover import clock
+from changeover.console.kept import Kept
 from changeover.console.pages import rendering
-from changeover.console.pages.kept import Kept
 from changeover.console.pages.ranges import range_of
 from changeover.console.pages.rendering import Rendered
 from changeover.console.pages.view import Look

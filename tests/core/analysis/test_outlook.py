@@ -18,7 +18,6 @@ from changeover.analysis.sequential.outlook import (
     RATIOS,
     Outlook,
     View,
-    about,
     look_ahead,
     possible_ratios,
 )
@@ -120,15 +119,6 @@ def test_outlook_is_one_sentence_of_people(outlook: Outlook, text: str) -> None:
     """As somebody would say it who is asked "how much longer?"."""
     assert outlook.text == text
     assert outlook.document()["text"] == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [
-    (0.2, "1 second"), (100, "100 seconds"), (240, "4 minutes"), (6000, "100 minutes"),
-    (4 * 3600, "4 hours"), (60 * 3600, "60 hours"), (5 * 86_400, "5 days"),
-])
-def test_times_are_told_as_people_say_them(seconds: float, text: str) -> None:
-    """Two figures are enough."""
-    assert about(seconds) == text
 
 
 PLAN = make_plan(

@@ -19,9 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Sample
-from changeover.console import context, reading
+from changeover.console import reading
 from changeover.console.context import Console
 from changeover.console.exposition import Meter
+from changeover.console.exposition import meter as meters
 from changeover.console.exposition.catalogue import FAMILIES
 from changeover.domain.comparisons import Compared, Example
 from changeover.domain.publications import Publication
@@ -198,7 +199,7 @@ def test_the_text_is_kept_for_a_second(
     """Several servers that scrape at once cost one look at the store."""
     _, counted = meter
     at = 100.0
-    monkeypatch.setattr(context.time, "monotonic", lambda: at)
+    monkeypatch.setattr(meters.time, "monotonic", lambda: at)
     first = counted.kept()
     at = 100.9
     assert counted.kept() is first

@@ -10,8 +10,8 @@ import pytest
 from changeover import clock
 from changeover.console.context import Console
 from changeover.console.exposition import Meter
+from changeover.console.kept import Kept
 from changeover.console.pages import overview, rendering
-from changeover.console.pages.kept import Kept
 from changeover.console.pages.ranges import DEFAULT
 from changeover.console.pages.view import Look
 from changeover.domain.rollout import Standing

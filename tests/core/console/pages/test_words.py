@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from changeover.console.pages.kept import Kept
+from changeover.console.kept import Kept
 from changeover.console.pages.nearness import near_to
 from changeover.console.pages.ranges import RANGES, range_of
 from changeover.console.pages.upcoming import stands, upcoming
-from changeover.console.pages.words import about, moment, since
+from changeover.console.pages.words import moment, since
+from changeover.domain.time_words import about
 from changeover.errors import InvalidInput
 from changeover.plan.triggers import TriggerSpec
 

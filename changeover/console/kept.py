@@ -22,7 +22,7 @@ class Kept:
         Args:
             key: What it is.
             seconds: How old it may be.
-            now: The present moment, Unix seconds.
+            now: The present moment in seconds, always by the same clock.
             make: Makes it.
         """
         known = self._made.get(key)
