@@ -50,6 +50,17 @@ class Histogram:
         """Number of values."""
         return sum(self.counts.values())
 
+    def mean_seconds(self) -> float | None:
+        """Return the mean in seconds, each value taken as its bin's middle; None when empty.
+
+        Off by at most half a bin's width, 5 % of the value.
+        """
+        total = self.total
+        if total == 0:
+            return None
+        middles = (count * sum(bounds_of(index)) / 2 for index, count in self.counts.items())
+        return math.fsum(middles) / total / 1e6
+
     def quantile_seconds(self, q: float) -> float | None:
         """Return the q-quantile (0..1) in seconds, interpolated inside its bin; None when empty.
 

@@ -305,6 +305,7 @@ _MEASURES = {
     "divergence_rate": lambda w: _rate(w.compared - w.matched, w.compared),
     "outcome_error_rate": lambda w: _rate(w.failures, w.outcomes),
     "outcome_rate": lambda w: _per_second(w.outcomes, w.listened),
+    "outcome_duration_mean": lambda w: Measured(w.durations.mean_seconds(), w.durations.total),
 }
 
 

@@ -146,6 +146,8 @@ METRICS = Catalogue({
                "share of reported outcomes without success"),
         Metric("outcome_rate", "number", Source.OUTCOME, "outcomes per second",
                "reported outcomes per second"),
+        Metric("outcome_duration_mean", "duration", Source.OUTCOME, "mean duration of outcomes",
+               "mean duration of reported outcomes, within 5 %"),
         Metric("outcome_duration_p50", "duration", Source.OUTCOME, "median duration of outcomes",
                "median duration of reported outcomes", 0.50),
         Metric("outcome_duration_p95", "duration", Source.OUTCOME, "duration of 95 % of outcomes",

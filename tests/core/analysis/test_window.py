@@ -31,6 +31,13 @@ def test_quantile_is_off_by_a_bin_at_most(durations: list[int], q: float) -> Non
     assert found == pytest.approx(exact, rel=0.101)
 
 
+@given(DURATIONS)
+def test_mean_is_off_by_half_a_bin_at_most(durations: list[int]) -> None:
+    """The mean from the histogram is within 5 % of the values' own."""
+    found = Histogram.of(durations).mean_seconds()
+    assert found == pytest.approx(sum(map(float, durations)) / len(durations) / 1e6, rel=0.051)
+
+
 @given(st.lists(DURATIONS, max_size=5))
 def test_merged_histograms_equal_the_histogram_of_all_values(parts: list[list[int]]) -> None:
     """Merging is exact, and encoding loses nothing."""

@@ -54,7 +54,7 @@ def editors_schema() -> Draft202012Validator:
 
 
 @pytest.mark.parametrize("name", [
-    "agents.yaml", "chat.yaml", "documents.yaml", "invoices.yaml", "issues.yaml"])
+    "agents.yaml", "chat.yaml", "documents.yaml", "invoices.yaml"])
 def test_example_plans_load(name: str) -> None:
     """Every plan that is shipped can work, has the four suites, and fits the editors' schema."""
     path = ROOT / "plans" / name

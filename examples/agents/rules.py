@@ -1,4 +1,4 @@
-"""How the two agents triage an issue. Pure: an issue in, labels and confidence out."""
+"""How the new agents read an issue. Pure: an issue in, its label and its form out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "bug": ("error", "crash", "traceback", "broken", "fails", "exception", "regression"),
-    "feature": ("add", "support", "would be nice", "feature", "please allow", "proposal"),
+    "feature": ("add", "deliver", "support", "would be nice", "feature", "please allow", "raise",
+                "lower"),
     "docs": ("documentation", "readme", "typo", "example", "docs"),
     "question": ("how do i", "how to", "why does", "is it possible", "?"),
 }
+_HEADING = re.compile(r"^###\s+(.+?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +23,22 @@ class Triage:
     confidence: float
 
 
-def by_first_word(title: str, body: str) -> Triage:
-    """Return what the old agent says: the first group of words that occurs anywhere decides."""
-    text = f"{title}\n{body}".casefold()
-    for label, words in _WORDS.items():
-        if any(word in text for word in words):
-            return Triage(label, 0.5)
-    return Triage("question", 0.2)
-
-
 def by_score(title: str, body: str) -> Triage:
-    """Return what the new agent says: every word counts, in the title three times."""
+    """Return the label for which most words speak; a word in the title counts three times."""
     scores = {label: _score(words, title, body) for label, words in _WORDS.items()}
     total = sum(scores.values())
     if not total:
         return Triage("question", 0.25)
     best = max(scores, key=lambda label: scores[label])
     return Triage(best, scores[best] / total)
+
+
+def form(body: str) -> dict[str, str]:
+    """Return what was filled in, by heading in lower case: GitHub writes issue forms that way."""
+    parts = _HEADING.split(body)
+    # the text before the first heading, then heading and text in turn
+    return {heading.casefold(): text.strip().strip("`\"'")
+            for heading, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def _score(words: tuple[str, ...], title: str, body: str) -> int:

@@ -23,7 +23,8 @@ from changeover.domain.claims import NewClaim
 from changeover.domain.routing import Mode, System
 from changeover.site.home import Home
 from changeover.store import claims, samples
-from examples.webhooks import app, tracker
+from examples.agents import receiver, tracker
+from examples.agents.router import Settings
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Served, started
 from tests.support.processes import free_port
@@ -70,7 +71,7 @@ class Site:
         default_factory=lambda: {"baseline": GOOD, "candidate": GOOD})
     override: Answer = lambda _method, _path, _body: None
     worked: list[tuple[str, int | None]] = field(default_factory=list)
-    settings: app.Settings | None = None
+    settings: Settings | None = None
 
     def begin(self) -> None:
         """Start the agents, and a relay to the console that `override` may answer for."""
@@ -92,7 +93,7 @@ class Site:
             return answer.status_code, answer.content
 
         console = self.stack.enter_context(answering(relay))
-        self.settings = app.Settings(agent("baseline"), agent("candidate"), console, token, SECRET)
+        self.settings = Settings(agent("baseline"), agent("candidate"), console, token, SECRET)
 
     def deliver(self, number: int = 1, repository: str = "acme/shop") -> httpx.Response:
         """Deliver an issue event."""
@@ -104,12 +105,13 @@ class Site:
     def send(self, body: Any, sign: str) -> httpx.Response:
         """Send a body to the receiver."""
         assert self.settings is not None
-        transport = httpx.ASGITransport(app.application(self.settings))
+        transport = httpx.ASGITransport(receiver.application(self.settings))
 
         async def post() -> httpx.Response:
             async with httpx.AsyncClient(transport=transport, base_url="http://r") as client:
                 return await client.post("/webhooks/github", content=body, headers={
-                    "x-github-event": "issues", "x-hub-signature-256": f"sha256={sign}"})
+                    "x-github-event": "issues", "x-github-delivery": "72d3162e-cc78",
+                    "x-hub-signature-256": f"sha256={sign}"})
 
         return asyncio.run(post())
 
@@ -220,17 +222,20 @@ def test_bodies_are_not_read_without_a_signature_or_beyond_githubs_size(site: Si
     assert len(read) < 40
 
 
-def test_a_slow_holder_and_the_next_one_leave_one_comment() -> None:
+def test_a_slow_holder_and_the_next_one_leave_one_resolution(tmp_path: Path) -> None:
     """Whichever comes first, the second finds it or is refused: look and write are one step."""
+    number = iter(range(2))
     first = {"item": "i", "token": 1, "by": "candidate", "label": "bug"}
     second = {**first, "token": 2, "by": "baseline"}
 
-    async def comment(*comments: dict[str, Any]) -> tuple[list[int], list[str]]:
-        transport = httpx.ASGITransport(tracker.application())
+    async def resolve(*works: dict[str, Any]) -> tuple[list[int], list[str]]:
+        folder = tmp_path / str(next(number))
+        folder.mkdir()
+        transport = httpx.ASGITransport(tracker.application(folder))
         async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
-            codes = [(await client.post("/comments", json=each)).status_code for each in comments]
-            found = (await client.get("/comments", params={"item": "i"})).json()
+            codes = [(await client.post("/resolutions", json=each)).status_code for each in works]
+            found = (await client.get("/resolutions", params={"item": "i"})).json()
         return codes, [each["by"] for each in found]
 
-    assert asyncio.run(comment(first, second)) == ([201, 201], ["candidate"])
-    assert asyncio.run(comment(second, first)) == ([201, 409], ["baseline"])
+    assert asyncio.run(resolve(first, second)) == ([201, 201], ["candidate"])
+    assert asyncio.run(resolve(second, first)) == ([201, 409], ["baseline"])

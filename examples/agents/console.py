@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -27,10 +28,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The right to act on an item, or why it was refused."""
+    """The right to act on an item for as long as the lease lasts, or why it was refused."""
 
     token: int | None
     why: str = ""
+    lease_seconds: float = 60.0
 
 
 class Console:
@@ -57,7 +59,14 @@ class Console:
             "POST", f"/v1/claims/{item}", {"system": system, "holder": holder})
         if answer.status_code == httpx.codes.CONFLICT:
             return Grant(None, answer.json()["why"])
-        return Grant(answer.raise_for_status().json()["token"])
+        found = answer.raise_for_status().json()
+        began, ends = (datetime.fromisoformat(found[at]) for at in ("claimed_at", "expires_at"))
+        return Grant(found["token"], lease_seconds=(ends - began).total_seconds())
+
+    async def renew(self, item: str, token: int) -> None:
+        """Keep a claim for another lease."""
+        answer = await self._ask("POST", f"/v1/claims/{item}/renew", {"token": token})
+        answer.raise_for_status()
 
     async def complete(self, item: str, token: int) -> None:
         """Make a claim final."""

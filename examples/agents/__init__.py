@@ -1,0 +1,1 @@
+"""GitHub issues, done once each by an old agent (Node) or by new ones (Python)."""

@@ -1,0 +1,129 @@
+"""The agents from signature to pull request, in every mode, with real processes throughout."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from changeover.domain.routing import Mode, System, decide
+from changeover.store import claims, rollbacks, routing
+from tests.integration.agents.conftest import Example
+from tests.support.processes import LONGEST_PAUSE
+
+pytestmark = pytest.mark.integration
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def back_to_the_baseline(example: Example) -> Iterator[None]:
+    """Every test begins with everyone at the baseline."""
+    yield
+    if routing.read(example.console.store, "agents").mode is not Mode.BASELINE_ONLY:
+        example.console.move(Mode.BASELINE_ONLY)
+
+
+@pytest.mark.parametrize(("mode", "weight"), [
+    (Mode.BASELINE_ONLY, 0), (Mode.SHADOW, 0), (Mode.PARALLEL, 0), (Mode.GRADUAL, 5000),
+    (Mode.CANDIDATE_ONLY, 0), (Mode.EMERGENCY_ROLLBACK, 0)], ids=lambda v: str(v))
+def test_every_issue_is_done_once_by_the_system_whose_turn_it_is(
+    example: Example, mode: Mode, weight: int
+) -> None:
+    """In each mode: decided, claimed, resolved, completed, reported; redelivered: nothing."""
+    if mode is not Mode.BASELINE_ONLY:
+        example.console.move(mode, weight)
+    state = routing.read(example.console.store, "agents")
+    before = {name: example.outcomes(name) for name in ("baseline", "candidate")}
+    done: Counter[str] = Counter()
+    for number in itertools.islice(_numbers, 8):
+        item = f"acme:shop:{number}"
+        answers = [example.deliver(number).json() for _ in range(2)]
+        wanted = str(decide(state, item))
+        assert answers[0]["status"] == "done" and answers[0]["system"] == wanted, answers
+        assert (answers[1]["status"], answers[1]["why"]) == ("not done", "done")
+        assert [each["by"] for each in example.resolutions(number)] == [wanted]
+        found = claims.one(example.console.store, "agents", item)
+        assert found is not None and found.status.value == "done" and found.system == wanted
+        done[wanted] += 1
+    if mode is Mode.PARALLEL:  # rehearsed by the candidate, measured, without effect
+        done["candidate"] += 8
+    assert {name: example.outcomes(name) - before[name] for name in before} == {
+        "baseline": done["baseline"], "candidate": done["candidate"]}
+
+
+@pytest.mark.parametrize("mode", [Mode.PARALLEL, Mode.GRADUAL])
+def test_twenty_deliveries_at_once_have_one_effect(example: Example, mode: Mode) -> None:
+    """GitHub delivers again while the first delivery is worked on: resolved once, and those
+    that came meanwhile are told to come again."""
+    example.console.move(mode, 5000 if mode is Mode.GRADUAL else 0)
+    number = next(_numbers)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: example.deliver(number), range(20)))
+    taken = [answer.json() for answer in answers if answer.is_success]
+    assert [answer["status"] for answer in taken].count("done") == 1
+    assert {answer["why"] for answer in taken if answer["status"] != "done"} <= {"done"}
+    assert {answer.status_code for answer in answers if not answer.is_success} <= {503}
+    assert len(example.resolutions(number)) == 1
+
+
+@pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL])
+def test_in_maintenance_nothing_is_done_and_nothing_lost(example: Example, mode: Mode) -> None:
+    """The overlay over any mode: GitHub is told to deliver again, and then it is done once."""
+    example.console.move(mode, maintenance=True, maintenance_reason="moving house")
+    number = next(_numbers)
+    answer = example.deliver(number)
+    assert answer.status_code == 503 and "maintenance" in answer.json()["detail"]
+    assert answer.headers["retry-after"]
+    assert example.resolutions(number) == []
+    example.console.move(Mode.BASELINE_ONLY, maintenance=False)
+    assert example.deliver(number).json()["status"] == "done"
+    assert len(example.resolutions(number)) == 1
+
+
+def test_a_failing_candidate_in_candidate_only_hands_over_and_rolls_back(
+    example: Example,
+) -> None:
+    """The baseline does the issue in the same delivery, and everyone is back at the baseline."""
+    example.console.move(Mode.CANDIDATE_ONLY)
+    epoch = routing.read(example.console.store, "agents").epoch
+    number = next(_numbers)
+    answer = example.deliver(number, "[candidate fails] how to start?").json()
+    assert (answer["status"], answer["system"]) == ("done", "baseline")
+    (found,) = example.resolutions(number)
+    assert (found["by"], found["token"]) == ("baseline", 2)
+    state = routing.read(example.console.store, "agents")
+    assert (state.mode, state.epoch) == (Mode.EMERGENCY_ROLLBACK, epoch + 1)
+    newest = rollbacks.latest(example.console.store, "agents")
+    assert newest is not None and f"acme:shop:{number}" in newest.reason
+    later = example.deliver(next(_numbers)).json()
+    assert later["system"] == System.BASELINE
+
+
+def test_a_failing_candidate_in_gradual_hands_over_and_nobody_else_moves(
+    example: Example,
+) -> None:
+    """Gates and triggers judge the error rate; one issue is no reason to roll back."""
+    example.console.move(Mode.GRADUAL, 9_999)
+    number = next(_numbers)
+    answer = example.deliver(number, "[candidate fails] how to start?").json()
+    assert (answer["status"], answer["system"]) == ("done", "baseline")
+    assert routing.read(example.console.store, "agents").mode is Mode.GRADUAL
+
+
+def test_only_signed_issue_events_are_worked_on(example: Example) -> None:
+    """A wrong signature is refused, other events are none of its business."""
+    address = f"{example.address('receiver')}/webhooks/github"
+    headers = {"x-github-event": "issues", "x-github-delivery": "72d3162e-cc78",
+               "x-hub-signature-256": "sha256=" + "0" * 64}
+    forged = httpx.post(address, content=b"{}", timeout=LONGEST_PAUSE, headers=headers)
+    assert forged.status_code == 401
+    number = next(_numbers)
+    assert example.deliver(number, action="closed").json()["status"] == "ignored"
+    assert example.resolutions(number) == []
+    broken = example.deliver(number, issue={"number": "x"})
+    assert broken.status_code == 422
