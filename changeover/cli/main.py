@@ -16,8 +16,8 @@ from changeover.errors import EXIT_INTERRUPTED, ChangeoverError, InvalidInput
 
 COMMANDS = {
     "demo": (
-        "run.demo",
-        "Run a real cutover on this machine: Prefect, Envoy, two systems, users' requests."),
+        "demo.demo",
+        "Run a whole migration on this machine: Prefect, Envoy, two systems, users' requests."),
     "up": ("run.up", "Start everything for a migration and keep it running until Ctrl-C."),
     "status": ("status.status_command", "Show where the migration stands."),
     "watch": (

@@ -38,8 +38,8 @@ def plan() -> None:
     """Check plans, and teach editors to complete them."""
 
 
-@plan.command(epilog="\b\nExamples:\n  changeover plan check plans/documents.yaml\n"
-              "  changeover plan check plans/documents.yaml --sources\n"
+@plan.command(epilog="\b\nExamples:\n  changeover plan check plans/metadata.yaml\n"
+              "  changeover plan check plans/metadata.yaml --sources\n"
               "  changeover plan check invoices.yaml --with orders.yaml   two plans of one group")
 @click.argument("file", type=FILE)
 @click.option("--sources", "is_asking", is_flag=True,

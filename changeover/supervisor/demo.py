@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,31 +24,31 @@ from changeover.errors import (
     StoreError,
     Unreachable,
 )
+from changeover.machine.files import write_atomically
 from changeover.machine.http import post
 from changeover.plan.model import Plan
 from changeover.site import status
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.supervisor.child import Child
-from changeover.supervisor.keeper import PROJECT
+from changeover.supervisor.examples import Fault
 
-FAULTS = ("errors", "latency", "hang", "crash", "memory", "notfound", "redirects", "empty",
-          "wrong")
 FAULT_VARIABLE = "CHANGEOVER_FAULT_TOKEN"
+FAULTS_FILE_VARIABLE = "CHANGEOVER_FAULTS_FILE"
 EXIT_CODES = {"promoted": EXIT_OK, "rolled_back": EXIT_ROLLED_BACK, "failed": EXIT_FAILED}
 REPORT_WAIT_SECONDS = 60.0
 """Longest wait for the report after the end; then the demo ends without it."""
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A misbehaviour of the candidate and the stage in which it begins."""
+class WantedFault:
+    """A fault of an example, and the stage in which it begins."""
 
     kind: str
     stage: str
+    fault: Fault
 
     @classmethod
-    def parse(cls, text: str, plan: Plan) -> Fault:
+    def parse(cls, text: str, plan: Plan, faults: Mapping[str, Fault]) -> WantedFault:
         """Return the fault of `KIND@STAGE`, as `errors@gradual-50` or `crash@50`.
 
         Raises:
@@ -59,13 +58,44 @@ class Fault:
         keys = [stage.key for stage in plan.stages()]
         # `50` stands for the stage whose name ends with it
         found = [key for key in keys if wanted in (key, key.rpartition("-")[2])]
-        if kind not in FAULTS or not found:
+        if kind not in faults or not found:
             raise InvalidInput(
                 f"fault {text!r} is not KIND@STAGE",
-                allowed=f"KIND one of {', '.join(FAULTS)}; STAGE one of {', '.join(keys)}",
-                next_step="For instance: changeover demo --fault errors@gradual-50",
+                allowed=f"KIND one of {', '.join(faults)}; STAGE one of {', '.join(keys)}",
+                next_step=f"For instance: changeover demo --fault {next(iter(faults))}@{keys[-1]}",
             )
-        return cls(kind, found[0])
+        return cls(kind, found[0], faults[kind])
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Begins and ends faults of an example's processes.
+
+    Args:
+        addresses: Base URL of everyone who can misbehave, by name.
+        token: What allows it.
+        file: What the load reads.
+    """
+
+    addresses: Mapping[str, str]
+    token: str
+    file: Path
+
+    def begin(self, kind: str, fault: Fault) -> bool:
+        """Begin a fault; return whether it was answered, which a crash does not do."""
+        if fault.to == "load":
+            write_atomically(self.file, json.dumps({"kind": kind}))
+            return True
+        try:
+            post(f"{self.addresses[fault.to].rstrip('/')}/fault", {"kind": kind}, timeout=2,
+                 headers={"authorization": f"Bearer {self.token}"})
+        except httpx.HTTPError:
+            return False
+        return True
+
+    def end(self, fault: Fault) -> bool:
+        """End whatever fault was begun there."""
+        return self.begin("none", fault)
 
 
 @dataclass
@@ -77,14 +107,14 @@ class Demo:
         show: Shows one line.
         approves: Whether the demo answers the approvals itself.
         fault: The misbehaviour to bring about, if any.
-        token: What allows faults.
+        faults: Begins faults.
     """
 
     site: Site
     show: Callable[[str], None]
     approves: bool
-    fault: Fault | None
-    token: str
+    fault: WantedFault | None
+    faults: Faults
     _shown: str = ""
     _shown_at: float = 0.0
     _answered: set[str] = field(default_factory=set)
@@ -134,7 +164,7 @@ class Demo:
     def _users(self) -> str:
         """Return what users saw so far, from the load's own figures."""
         try:
-            figures = json.loads(self.stats_file(self.site.home).read_text())
+            figures = json.loads(stats_file(self.site.home).read_text())
         except (OSError, ValueError):  # not there yet, or just being written
             return "users: none yet"
         counts = [number for key, number in figures.items() if key.startswith("failed_")]
@@ -147,13 +177,11 @@ class Demo:
             return
         # once, whatever comes of it
         self.fault = None
-        self.show(f"fault: the candidate begins with {fault.kind}")
-        url = self.site.plan.systems.candidate.url.rstrip("/")
-        try:
-            post(f"{url}/fault", {"kind": fault.kind}, timeout=2,
-                 headers={"authorization": f"Bearer {self.token}"})
-        except httpx.HTTPError:
-            self.show("the candidate did not answer the fault's request, as after a crash")
+        whose = {"candidate": "the candidate", "baseline": "the baseline"}.get(
+            fault.fault.to, fault.fault.to)
+        self.show(f"fault {fault.kind}: {whose}: {fault.fault.about}")
+        if not self.faults.begin(fault.kind, fault.fault):
+            self.show(f"{whose} did not answer the fault's request, as after a crash")
 
     def _approve(self, now: dict[str, Any]) -> None:
         """Answer an approval, or show once where a person does it."""
@@ -211,24 +239,13 @@ class Demo:
         self.show(f"report: {now['report'] or 'not rendered'}")
         return EXIT_CODES[outcome["status"]]
 
-    @staticmethod
-    def stats_file(home: Home) -> Path:
-        """Return where the load writes its figures."""
-        return home.root / "load.json"
+
+def stats_file(home: Home) -> Path:
+    """Return where the load writes its figures."""
+    return home.root / "load.json"
 
 
 def _is_open(now: dict[str, Any]) -> bool:
     """Whether a rollback's further steps, or the report that tells of them, are still to come."""
     ended = (now["rollback"] or {}).get("ended_at")
     return ended is None or datetime.fromisoformat(now["report_at"]) < datetime.fromisoformat(ended)
-
-
-def load_child(home: Home, plan: Plan, rate: float, users: int) -> Child:
-    """Return the process that sends real users' requests to the gateway."""
-    return Child(
-        "load",
-        [sys.executable, "-m", "examples.documents.load", "--url",
-         f"http://{plan.routing.listen}", "--rate", str(rate), "--users", str(users),
-         "--stats", str(Demo.stats_file(home))],
-        home.logs / "load.log", directory=PROJECT, restart=False,
-    )

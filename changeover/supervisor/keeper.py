@@ -21,7 +21,7 @@ CHECK_SECONDS = 0.2
 ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)
 ENDING = ("worker", "load", "observer", "shadow", "console", "reports", "prefect-server", "envoy",
           "candidate", "baseline")
-"""The order in which processes are ended: users' gateway and systems last."""
+"""The order in which processes are ended: users' gateway and systems last, then all others."""
 Show = Callable[[str], None]
 
 
@@ -90,7 +90,7 @@ class Keeper:
         """
         spared = {name for name, child in self.children.items()
                   if spares_adopted and child.is_adopted}
-        for name in ENDING:
+        for name in (*ENDING, *(other for other in self.children if other not in ENDING)):
             if name in self.children and name not in spared:
                 self.children[name].end()
             # flow runs outlive their worker: they are processes of their own

@@ -42,6 +42,15 @@ UP_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A process that the two systems need: started before them, ready when `/health` is 2xx."""
+
+    name: str
+    command: list[str]
+    url: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """How a stack was asked for.
 
@@ -52,6 +61,7 @@ class Settings:
         console: Address of the console, as `127.0.0.1:8190`.
         prefect_url: A Prefect API that runs elsewhere; then no server is started.
         system_env: Variables for the systems' processes.
+        beside: Further processes that the systems need.
     """
 
     plan_path: Path
@@ -60,6 +70,7 @@ class Settings:
     console: str
     prefect_url: str | None = None
     system_env: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[Beside, ...] = ()
 
 
 class Stack:
@@ -138,6 +149,9 @@ class Stack:
         return store
 
     def _start_systems(self) -> None:
+        for other in self.settings.beside:
+            self._launch(other.name)
+            self._await(other.name, partial(baseline.answers, f"{other.url}/health", 2))
         for name in System:
             self._launch(str(name))
             # a system that others run is either there or not
@@ -174,7 +188,12 @@ class Stack:
         """Return every process of the stack, not started."""
         env, migration = self.prefect_env(), self.plan.migration
         python, home = sys.executable, str(self.home.root)
-        children = [self._system_child(str(name)) for name in System]
+        children: list[Child | None] = [
+            # not started again by itself: whether a migration repairs it is the plan's business
+            Child(other.name, other.command, self.home.logs / f"{other.name}.log",
+                  self.settings.system_env, PROJECT, restart=False)
+            for other in self.settings.beside]
+        children += [self._system_child(str(name)) for name in System]
         children += [
             self._child("envoy", envoy_command(self.home.gateway_files)),
             self._child("observer", [

@@ -38,7 +38,7 @@ STARTS_MUCH = {"up", "demo", "validate"}
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = Home(tmp_path_factory.mktemp("home"))
     found.create()
-    plan = load_plan(ROOT / "plans" / "documents.yaml")
+    plan = load_plan(ROOT / "plans" / "metadata.yaml")
     store = Store.open(found.store_url, create=True)
     plans.register(store, plan, source="documents.yaml", now=clock.now())
     store.close()
@@ -76,7 +76,7 @@ def test_a_decision_that_is_refused_imports_no_more_than_the_store(home: Path) -
 
 
 def test_checking_a_plan_imports_not_even_the_store() -> None:
-    found = imported(["plan", "check", "plans/documents.yaml"])
+    found = imported(["plan", "check", "plans/metadata.yaml"])
     assert not found & (HEAVY | {"sqlalchemy"})
 
 

@@ -100,7 +100,7 @@ class CutoverStory:
     _random: random.Random = field(default_factory=lambda: random.Random(7))
 
     def __post_init__(self) -> None:
-        plans.register(self.store, self.plan, source="plans/documents.yaml", now=self.now)
+        plans.register(self.store, self.plan, source="plans/metadata.yaml", now=self.now)
 
     @property
     def id(self) -> int:

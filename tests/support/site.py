@@ -204,7 +204,7 @@ def site(
     settings = {} if is_fresh else CHEAP
     if not is_examined:
         settings = {**settings, "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
-    load = [sys.executable, "-m", "examples.documents.load", "--url",
+    load = [sys.executable, "-m", "examples.metadata.load", "--url",
             f"http://127.0.0.1:{ports['listen']}", "--rate", "25",
             "--stats", str(home.root / "load.json")]
     with contextlib.ExitStack() as stack:

@@ -210,7 +210,7 @@ def sop_site(
                 [sys.executable, "-m", "changeover.observer", "--home", str(home.root),
                  "--migration", plan.migration], home.logs / "observer.log"))
             stack.enter_context(running(
-                [sys.executable, "-m", "examples.documents.load", "--url", bench.url, "--rate",
+                [sys.executable, "-m", "examples.metadata.load", "--url", bench.url, "--rate",
                  "15", "--stats", str(directory / "load.json")], directory / "load.log"))
         assert server.ask(f"{home.root} register - -") == "0", server.log.read_text()[-4000:]
         yield SopSite(bench, home, store, PrefectApi(server.url, timeout=LONGEST_PAUSE), server)

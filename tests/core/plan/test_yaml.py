@@ -158,7 +158,7 @@ def test_parts_are_shared_by_reference_and_merged() -> None:
 
 def test_json_is_read_as_json(tmp_path: Path) -> None:
     """Tabs, escaped pairs and exponents are JSON's own; a problem still has its line."""
-    plan = document((ROOT / "plans" / "documents.yaml").read_text())
+    plan = document((ROOT / "plans" / "metadata.yaml").read_text())
     plan["systems"]["baseline"]["name"] = "old \U0001f600"
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(plan, indent="\t"))

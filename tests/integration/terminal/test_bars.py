@@ -47,14 +47,14 @@ def test_commands_that_take_time_show_it_beside_their_output(
 ) -> None:
     """On a terminal a bar; with `--output json` nothing beside the document."""
     home = str(prepare().home.root)
-    plan = ROOT / "plans" / "documents.yaml"
+    plan = ROOT / "plans" / "metadata.yaml"
     check = [sys.executable, "-m", "changeover.cli", "plan", "check", str(plan)]
     with opened(check, columns=120) as terminal:
         assert terminal.ended() == 0
     assert "asking the systems" in terminal.seen
     with opened([*check, "--output", "json"], columns=120) as terminal:
         assert terminal.ended() == 0
-    assert json.loads(terminal.seen)["migration"] == "documents"
+    assert json.loads(terminal.seen)["migration"] == "metadata"
     history = [sys.executable, "-m", "changeover.cli", "history", "--verify", "--home", home]
     with opened(history, columns=120) as terminal:
         assert terminal.ended() == 0

@@ -6,8 +6,8 @@ import re
 from email.parser import HeaderParser
 from typing import Any
 
-from examples.documents.service import serve
-from examples.documents.structure import describe
+from examples.metadata.service import serve
+from examples.metadata.structure import describe
 
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 

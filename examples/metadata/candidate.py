@@ -9,8 +9,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from examples.documents.service import serve
-from examples.documents.structure import describe
+from examples.metadata.service import serve
+from examples.metadata.structure import describe
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from examples.documents import baseline, candidate, corpus
+from examples.metadata import baseline, candidate, corpus
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What several examples share: faults on request, and users' requests."""
