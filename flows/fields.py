@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-Reason = Annotated[str, Field(min_length=1, examples=["orders are missing"])]
+from changeover.domain.tokens import without_tokens
+
+# Prefect keeps what was typed; our store and audit do not keep a token
+Reason = Annotated[
+    str, Field(min_length=1, examples=["orders are missing"]), AfterValidator(without_tokens)]
 # two tabs in the form: a list of what is always there, and a text for the plan's own names
 Scope = (
     Annotated[Literal["all", "stage"], Field(title="Everyone, or one stage back")]

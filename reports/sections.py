@@ -110,7 +110,10 @@ def approval_cells(approval: Approval) -> tuple[str, ...]:
     """Return round, asked, answered, decision, approver, comment, source."""
     decision = approval.decision or "not answered"
     if approval.is_void:
-        decision = f"{approval.decision or 'question'} (void: a rollback came first)"
+        decision = f"{approval.decision} (void: a rollback came first)"
+        # nobody had answered when its stage was left out
+        if approval.decision is None:
+            decision = "not asked any more"
     return (
         f"{approval.round}.{approval.ordinal}",
         text.moment(approval.asked_at),

@@ -79,11 +79,13 @@ async def ask_about(run: CutoverRun, question: Question) -> StageDecision:
     text = _with(question.text, said)
     question = replace(question, text=text, needed=needed)
     # asked again from the first on after every wake-up: answers that were given are in the store
-    ordinal = 1
+    ordinal, agreed = 1, 0
     while True:
-        asked = ask(run, question, ordinal)
+        asked = ask(run, question, ordinal, agreed)
         answered = asked if asked.decision is not None else await _answer_of(run, asked)
-        if is_last(question, answered):
+        # an amendment may have taken the person from the list since: somebody else is asked
+        agreed += rules.allows(answered.approver or "")
+        if is_last(question, answered, agreed):
             return decision_of(answered)
         ordinal += 1
 

@@ -45,7 +45,7 @@ async def soak(run: CutoverRun, stage: str) -> None:
             spec, until = run.site.plan.stage(stage), record.soak_until
             said = (f"{spec.title} soaks for {format_duration(spec.soak)}, "
                     f"until {until:%Y-%m-%d %H:%M:%S} UTC")
-            await come_back(until, name="Soaking", message=said)
+            await come_back(until, name=waiting.SOAKING, message=said)
 
 
 async def until_allowed(run: CutoverRun, stage: Stage | None) -> None:

@@ -28,10 +28,7 @@ async def before_stage(run: CutoverRun, stage: str) -> StageDecision | None:
     Raises:
         StaleEpoch: A rollback came first.
     """
-    # what people leave out has no hooks
-    if hooks.due(run, stage, When.BEFORE) and not skipped(run, stage):
-        return await _carry_out_all(run, stage, When.BEFORE)
-    return None
+    return await _carry_out_all(run, stage, When.BEFORE)
 
 
 async def after_stage(run: CutoverRun, stage: str) -> StageDecision | None:
@@ -47,6 +44,9 @@ async def _carry_out_all(run: CutoverRun, stage: str, when: When) -> StageDecisi
         awaited = plan.stage(stage)
     # asked anew each time: an answer, or another process, may have changed what is due
     while due := hooks.due(run, stage, when):
+        # what people leave out has no hooks, nor those that are left of it
+        if when is When.BEFORE and skipped(run, stage):
+            return None
         await until_allowed(run, awaited)
         decision = await _carry_out(run, stage, due[0])
         if decision is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import click
 
@@ -15,11 +15,13 @@ from changeover.domain.approvers import STARTING, all_rules
 from changeover.domain.rollout import ANSWERS, Answer, StageAction
 from changeover.domain.tokens import ApproverToken
 from changeover.errors import ApprovalRefused, InvalidInput
+from changeover.plan.people import person
 from changeover.procedures import proving
 from changeover.store import approvals, approver_tokens
 
 _expires = click.option("--expires", help="How long it is valid, as 90d; default: until removed.")
 LONGEST_NAME = 100
+FOR_EVER = "never"
 
 
 @click.group()
@@ -33,16 +35,32 @@ def approver() -> None:
 @site_command
 def add(session: Session, name: str, expires: str | None) -> None:
     """Make a person's token and show it, this once: only a salted hash is saved."""
-    _make(session, name, expires, is_new=True)
+    _make(session, name, lifetime(expires), is_new=True)
 
 
-@approver.command(epilog="\b\nExample:\n  changeover approver rotate alice@example.com")
+@approver.command(epilog="\b\nExamples:\n  changeover approver rotate alice@example.com\n"
+                  "  changeover approver rotate alice@example.com --expires 30d")
 @click.argument("name")
-@_expires
+@click.option("--expires", help="How long it is valid, as 90d, or `never`; default: as long from "
+              "now on as the one that it replaces was.")
 @site_command
 def rotate(session: Session, name: str, expires: str | None) -> None:
     """Make another token for a person; those that they had are worth nothing any more."""
-    _make(session, name, expires, is_new=False)
+    if expires is None:
+        longest = _lifetime_before(session, name)
+    else:
+        longest = None if expires == FOR_EVER else lifetime(expires)
+    _make(session, name, longest, is_new=False)
+
+
+def _lifetime_before(session: Session, name: str) -> timedelta | None:
+    """Return how long a person's newest token was made to be valid; None without an end."""
+    site = session.site
+    known = [each for each in approver_tokens.every(site.store, site.migration)
+             if person(each.name) == person(name)]
+    if not known or known[-1].expires_at is None:
+        return None
+    return known[-1].expires_at - known[-1].created_at
 
 
 @approver.command("list", epilog="\b\nExample:\n  changeover approver list")
@@ -113,7 +131,7 @@ def _show_code(session: Session, made: str) -> None:
     session.show(made, {"code": made})
 
 
-def _make(session: Session, name: str, expires: str | None, *, is_new: bool) -> None:
+def _make(session: Session, name: str, longest: timedelta | None, *, is_new: bool) -> None:
     is_short = 2 <= len(name) <= LONGEST_NAME
     is_clean = name.isprintable() and name == name.strip()
     if not is_short or not is_clean:
@@ -121,7 +139,6 @@ def _make(session: Session, name: str, expires: str | None, *, is_new: bool) -> 
             f"{name!r} is not a name", where="NAME",
             allowed="2 to 100 characters without blanks around them")
     site, now = session.site, clock.now()
-    longest = lifetime(expires)
     wanted = ApproverToken(
         site.migration, name, created_at=now, created_by=session.actor,
         expires_at=now + longest if longest else None)

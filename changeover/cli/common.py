@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from changeover.cli.saying import no_secret
+
 if TYPE_CHECKING:
     from changeover.plan.model import Plan
     from changeover.site.site import Site
@@ -122,7 +124,8 @@ unstarted_plan_option = shared_option(
     "--plan", "plan_file", type=FILE,
     help="A plan that was not started; default: the one that runs.")
 reason_option = click.option(
-    "--reason", default="by hand", show_default=True, help="Why, for the audit.")
+    "--reason", default="by hand", show_default=True, callback=no_secret,
+    help="Why, for the audit.")
 
 
 def site_command(command: Command) -> Command:

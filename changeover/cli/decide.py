@@ -9,6 +9,7 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, reason_option, site_command
+from changeover.cli.saying import no_secret
 from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Change, Mode, RoutingState
@@ -85,7 +86,7 @@ def enable(session: Session, mode: str, percent: str | None, reason: str) -> Non
 
 
 @click.command(epilog="\b\nExample:\n  changeover disable --reason 'the pilot is over'")
-@click.option("--reason", required=True, help="Why, for the audit.")
+@click.option("--reason", required=True, callback=no_secret, help="Why, for the audit.")
 @site_command
 def disable(session: Session, reason: str) -> None:
     """Go back to baseline_only in good order; when something is wrong, use `rollback`."""
@@ -111,7 +112,7 @@ Examples:
   changeover rollback --reason "slower than agreed" --gradual
   changeover rollback --reason "database down" --break-glass
 """)
-@click.option("--reason", required=True, help="What happened, for the audit.")
+@click.option("--reason", required=True, callback=no_secret, help="What happened, for the audit.")
 @click.option("--break-glass", is_flag=True, help="Without Prefect and without the store.")
 @click.option("--gradual", is_flag=True, help="In the steps of the plan's `rollback.return`.")
 @site_command
@@ -155,7 +156,7 @@ def _break_glass(session: Session, reason: str) -> dict[str, Any]:
 
 
 @click.command(epilog="\b\nExample:\n  changeover recover --reason 'bug 42 is fixed'")
-@click.option("--reason", required=True, help="Why it is safe again.")
+@click.option("--reason", required=True, callback=no_secret, help="Why it is safe again.")
 @site_command
 def recover(session: Session, reason: str) -> None:
     """End an emergency rollback: back to baseline_only, so that a new cutover may begin.
@@ -168,7 +169,8 @@ def recover(session: Session, reason: str) -> None:
 
 @click.command(epilog="\b\nExample:\n  changeover maintenance on --reason 'moving the database'")
 @click.argument("switch", type=click.Choice(["on", "off"]))
-@click.option("--reason", required=True, help="Shown to users, and for the audit.")
+@click.option("--reason", required=True, callback=no_secret,
+              help="Shown to users, and for the audit.")
 @site_command
 def maintenance(session: Session, switch: str, reason: str) -> None:
     """Answer users with 503 and the reason, or let them through again."""

@@ -11,6 +11,7 @@ import click
 from changeover import clock
 from changeover.cli import completing
 from changeover.cli.common import Command, Session, environment_option, site_command
+from changeover.cli.saying import no_secret
 from changeover.domain.audit import Author
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
@@ -119,7 +120,8 @@ def _changing(command: Command) -> Command:
     """Hand a command its session and add the options of every command that changes a flag."""
     version = click.option(
         "--version", "expected", type=int, help="Refuse when it is another one now.")
-    reason = click.option("--reason", required=True, help="Why, for the history.")
+    reason = click.option(
+        "--reason", required=True, callback=no_secret, help="Why, for the history.")
     # decorators apply from the inside out; this is the order of the options in `--help`
     return reason(version(environment_option(site_command(command))))
 

@@ -6,6 +6,7 @@ import click
 
 from changeover import clock
 from changeover.cli.common import Session, site_command
+from changeover.cli.saying import no_secret
 from changeover.domain.audit import Author
 from changeover.observer import continuing
 
@@ -30,7 +31,7 @@ def continue_command(session: Session) -> None:
 
 
 @click.command("end", epilog="\b\nExample:\n  changeover end --reason 'we go on by hand'")
-@click.option("--reason", required=True, help="Why, for the audit.")
+@click.option("--reason", required=True, callback=no_secret, help="Why, for the audit.")
 @site_command
 def end_command(session: Session, reason: str) -> None:
     """End work whose flow run has ended, as it stands; users stay where they are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from changeover.domain.tokens import tokens_in, without_tokens
 from changeover.errors import InvalidInput
 
 LEAST_OF_NAME, MOST_OF_NAME = 2, 100
@@ -13,6 +14,11 @@ MOST_OF_REASON = 2000
 
 def _name(_context: click.Context, _option: click.Parameter, value: str) -> str:
     name = value.strip()
+    if tokens_in(name):
+        raise InvalidInput(
+            f"{without_tokens(name)!r} is a token and no name", where="--approver",
+            allowed="your name; the command asks for the token",
+            next_step="It is in your shell's history now: `changeover approver rotate` ends it")
     if not LEAST_OF_NAME <= len(name) <= MOST_OF_NAME:
         raise InvalidInput(
             f"{_short(value)} is no name", where="--approver",
@@ -20,8 +26,20 @@ def _name(_context: click.Context, _option: click.Parameter, value: str) -> str:
     return name
 
 
-def _reason(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    reason = value.strip()
+def no_secret(_context: click.Context, option: click.Parameter, value: str) -> str:
+    """Return a text for the audit without the secrets of tokens, and say so: nothing is refused.
+
+    A rollback, too, has a reason, and must not wait for another one.
+    """
+    if not tokens_in(value):
+        return value
+    said = "its secret is not stored, but it is in your shell's history; revoke it"
+    click.echo(f"note: a token stands in {option.opts[0]}: {said}", err=True)
+    return without_tokens(value)
+
+
+def _reason(context: click.Context, option: click.Parameter, value: str) -> str:
+    reason = no_secret(context, option, value).strip()
     if not 0 < len(reason) <= MOST_OF_REASON:
         raise InvalidInput(
             f"{_short(value)} is no reason", where="--reason",

@@ -182,7 +182,7 @@ class Desk:
         values = actions.checked(action, self._now(action), form)
         values["seen"] = form.get("seen", "")
         site = self.hurried if action.name == EMERGENCY else self.site
-        return Order(site, who, values, form_id, actions.reason_of(form))
+        return Order(site, who, values, form_id, actions.reason_of(form, action.group))
 
     def _now(self, action: Action) -> Situation:
         """Return what must be known to carry an action out."""
@@ -222,7 +222,7 @@ class Desk:
         try:
             actions.refuse_closed(action, present)
             values = actions.checked(action, present, form)
-            actions.reason_of(form)
+            actions.reason_of(form, action.group)
         except (InvalidInput, Refused) as error:
             return self._page(request, action, form, said=str(error), status=409)
         if action.seen(present, values) != form.get("seen", ""):

@@ -18,7 +18,7 @@ from changeover.domain.freezes import Freeze
 from changeover.domain.instructions import Instruction
 from changeover.domain.rollout import Approval, Cutover, StageRecord
 from changeover.domain.routing import RoutingState
-from changeover.domain.tokens import Scope
+from changeover.domain.tokens import Scope, tokens_in, without_tokens
 from changeover.errors import InvalidInput, Refused
 from changeover.flags.state import FlagState
 from changeover.plan.model import Plan
@@ -124,13 +124,19 @@ def checked(action: Action, situation: Situation, given: Values) -> dict[str, st
     return found
 
 
-def reason_of(given: Values) -> str:
-    """Return why a person does it.
+def reason_of(given: Values, group: Group) -> str:
+    """Return why a person does it, without the secret of any token.
 
     Raises:
-        InvalidInput: There is no reason, or it is too long.
+        InvalidInput: There is no reason, it is too long, or it has a token in it, which keeps
+            nobody from going back.
     """
     reason = given.get("reason", "").strip()
+    if tokens_in(reason) and group is not Group.BACK:
+        raise InvalidInput(
+            "a token stands in the reason, which others can read", where="reason",
+            next_step="Leave it out; if you sent it anywhere, revoke it")
+    reason = without_tokens(reason)
     _refuse_unreadable(reason, "reason")
     if not 0 < len(reason) <= MOST_REASON:
         raise InvalidInput(

@@ -42,6 +42,10 @@ class Rules:
         """Whether a person is listed, or everybody is."""
         return self.names is None or listed(name) in {listed(each) for each in self.names}
 
+    def counting(self, names: Iterable[str]) -> list[str]:
+        """Return those who agreed and whose word still counts: an amendment may unlist people."""
+        return [name for name in names if self.allows(name)]
+
     def needed_with(self, starters: Collection[str]) -> int:
         """Return how many must agree.
 
@@ -163,7 +167,7 @@ def to_amend(plan: Plan, other: Plan, present: str) -> Rules:
     return together(found)
 
 
-def _stage_of(plan: Plan, subject: str) -> str:
+def stage_of(plan: Plan, subject: str) -> str:
     """Return the key of the stage that a question around one is about; others as they are."""
     place = subject.removeprefix(CAPACITY)
     if place == FINAL and place != subject:
@@ -185,7 +189,7 @@ def _passed_over(plan: Plan, key: str) -> Rules:
 
 def _spec(plan: Plan, subject: str) -> ApprovalSpec | None:
     """Return what the plan says about one question."""
-    subject = _stage_of(plan, subject)
+    subject = stage_of(plan, subject)
     if subject in AROUND:
         disable = plan.cutover.disable_baseline
         return disable.approval if disable else None

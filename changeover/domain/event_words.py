@@ -42,6 +42,7 @@ TITLES: dict[str, tuple[str, Tone]] = {
     "approval.asked": ("people asked about {stage}", "plain"),
     "approval.answered": ("{stage}: {decision}", "good"),
     "approval.void": ("answer without effect on {stage}: {decision}", "warn"),
+    "approval.withdrawn": ("{stage}: not asked any more", "plain"),
     "approval.refused": ("answer to {subject} refused: {decision}", "warn"),
     "routing.changed": ("traffic: {to}", "plain"),
     "rollback.started": ("rollback: everyone to the baseline", "bad"),

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+_TEXT = re.compile(r"(ch[ag]_[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+
+
+def tokens_in(text: str) -> list[str]:
+    """Return what has the form of a token in a text that a person wrote."""
+    return [found[0] for found in _TEXT.finditer(text)]
+
+
+def without_tokens(text: str) -> str:
+    """Return a text with the ids of its tokens only: whoever may read it could use them."""
+    return _TEXT.sub(r"\1_***", text)
 
 
 class Scope(StrEnum):

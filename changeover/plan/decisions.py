@@ -93,6 +93,9 @@ STAGES = {
     "approval.void": Kind(
         "An answer came after a rollback and changes nothing.",
         "approval stage decision comment source"),
+    "approval.withdrawn": Kind(
+        "Its stage was left out before anybody answered.",
+        "approval stage cutover"),
 }
 TRAFFIC = {
     "routing.changed": Kind(

@@ -88,8 +88,9 @@ def _message(
     url = f"{site.home.settings().get('ui_url', '')}/runs/flow-run/{run}"
     lines = [f"Answer at {url} or with: changeover approve promote --approver YOU"]
     lines += _evidence(site, asked)
-    if asked.ordinal > 1:
-        lines.append(f"Approver {asked.ordinal}: somebody else has agreed already.")
+    if agreed := approvals.agreed(site.store, asked, site.plan):
+        listed = ", ".join(agreed)
+        lines.append(f"Approver {len(agreed) + 1}: {listed} has agreed already.")
     key = f"approval-{asked.id}{part}"
     return Message(
         site.migration, key=key, severity=severity, title=title,

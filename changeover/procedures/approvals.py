@@ -41,8 +41,14 @@ def numbered(text: str, needed: int) -> Callable[[int], str]:
     return lambda ordinal: f"{text.rstrip()}\n\nApprover {ordinal} of {needed}."
 
 
-def ask(run: CutoverRun, question: Question, ordinal: int) -> Approval:
+def ask(run: CutoverRun, question: Question, ordinal: int, agreed: int) -> Approval:
     """Put the question to the approver of a number; asked again, the first question stands.
+
+    Args:
+        run: The cutover.
+        question: What people are asked.
+        ordinal: How often it was put, from 1.
+        agreed: How many have agreed so far.
 
     Raises:
         StaleEpoch: A rollback came first.
@@ -52,7 +58,7 @@ def ask(run: CutoverRun, question: Question, ordinal: int) -> Approval:
     run.current_state()
     asked = Approval(
         cutover_id=run.id, stage=question.subject, round=question.round,
-        ordinal=ordinal, epoch=run.epoch, question=question.text(ordinal),
+        ordinal=ordinal, epoch=run.epoch, question=question.text(agreed + 1),
         asked_at=clock.now(), flow_run_id=run.flow_run_id)
     return approvals.ask(run.site.store, asked)
 
@@ -65,11 +71,9 @@ def who_may(run: CutoverRun, question: Question) -> tuple[Rules, list[str]]:
     return rules_of(site.plan, subject), begun_by
 
 
-def is_last(question: Question, answered: Approval) -> bool:
-    """Whether nobody else needs to be asked: all have agreed, or one has not."""
-    if answered.decision is not StageAction.PROMOTE:
-        return True
-    return answered.ordinal >= question.needed
+def is_last(question: Question, answered: Approval, agreed: int) -> bool:
+    """Whether nobody else needs to be asked: enough have agreed, or one has not."""
+    return answered.decision is not StageAction.PROMOTE or agreed >= question.needed
 
 
 def decision_of(answered: Approval) -> StageDecision:

@@ -8,7 +8,7 @@ from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import Stage
 from changeover.procedures.approvals import Question, numbered
 from changeover.procedures.steps import CutoverRun
-from changeover.store import cutovers, instructions
+from changeover.store import cutovers, leaving_out
 
 
 def passed_over(run: CutoverRun, key: str) -> list[Stage]:
@@ -82,6 +82,6 @@ def pass_over(run: CutoverRun, key: str, reason: str) -> None:
     run.current_state()
     over = passed_over(run, key)
     said = f"passed over, begun with {key}: {reason}"
-    instructions.pass_over(
+    leaving_out.pass_over(
         run.site.store, run.id, over, reason=said, now=clock.now())
 

@@ -7,15 +7,17 @@ from datetime import datetime
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.domain import instructions
+from changeover.domain.approvers import rules_of, stage_of
 from changeover.domain.instructions import InstructionKind
 from changeover.domain.rollout import Cutover, StageAction, StageRecord, StageStatus
+from changeover.domain.run_ends import PrefectState
 from changeover.errors import InvalidInput, Refused, Unreachable
 from changeover.plan.model import Stage
 from changeover.procedures import waiting
 from changeover.procedures.steps import CutoverRun
 from changeover.site.prefect_api import FlowRun
 from changeover.site.site import Site
-from changeover.store import cutovers, freezes, members, upcoming
+from changeover.store import approvals, cutovers, freezes, leaving_out, upcoming
 from changeover.store import instructions as stored
 
 
@@ -82,7 +84,8 @@ def wake(site: Site, cutover: Cutover) -> bool:
     now = clock.now()
     try:
         run = site.prefect.run(cutover.flow_run_id)
-        if run is not None and waiting.is_asleep(run, now):
+        waits = run is not None and waiting.is_asleep(run, now)
+        if run is not None and (waits or _asks_in_vain(site, cutover, run)):
             said = "a person gave the cutover an instruction"
             site.prefect.schedule(run.id, at=now, name="Continuing", message=said)
     except Unreachable:
@@ -107,21 +110,40 @@ def oversleeping(site: Site, now: datetime) -> FlowRun | None:
     is_steered = bool(given) or freezes.was_any(site.store, site.migration)
     if not is_steered and site.plan.group is None:
         return None
-    if waiting.why_wait(CutoverRun(site, cutover), None, now) is not None:
+    # the hours of the stage that comes next, which may have others than the plan
+    stage = upcoming.next_stage(site.store, cutover.id, site.plan)
+    wait = waiting.why_wait(CutoverRun(site, cutover), stage, now)
+    # mostly so for a long time: Prefect need not be asked
+    if wait is not None and wait.name in _BY_PEOPLE:
         return None
     run = site.prefect.run(cutover.flow_run_id)
     if run is None or not waiting.is_asleep(run, now):
-        return None
-    if run.state_name == waiting.BEHIND:
-        stage = upcoming.next_stage(site.store, cutover.id, site.plan)
-        why = members.why_wait(site.store, site.plan, stage)
-        return None if why else run
-    # nothing stops it any more, see above
-    if run.state_name in (waiting.PAUSED, waiting.FROZEN):
+        return run if run is not None and _asks_in_vain(site, cutover, run) else None
+    # nothing stops it any more, see above; what it waits for next stands in its state then
+    if run.state_name in _BY_PEOPLE:
         return run
-    # its hours begin when Prefect wakes it; a soak may have been ended early
-    is_over = run.state_name != waiting.OUTSIDE and _is_soaked(site, cutover, now)
-    return run if is_over else None
+    is_soaking = run.state_name == waiting.SOAKING
+    if wait is not None or (is_soaking and not _is_soaked(site, cutover, now)):
+        return None
+    return run
+
+
+_BY_PEOPLE = (waiting.PAUSED, waiting.FROZEN)
+
+
+def _asks_in_vain(site: Site, cutover: Cutover, run: FlowRun) -> bool:
+    """Whether a run asks people about a hook of a stage that people have left out since."""
+    if run.state_type != PrefectState.PAUSED:
+        return False
+    asked = approvals.open_for(site.store, site.migration)
+    if asked is None or asked.cutover_id != cutover.id:
+        return False
+    key = stage_of(site.plan, asked.stage)
+    # about a stage itself people are asked when it was entered: then it is too late
+    if key == asked.stage or cutovers.stage(site.store, cutover.id, key) is not None:
+        return False
+    stage = site.plan.stage(key)
+    return upcoming.is_left_out(site.store, cutover.id, site.plan, stage)
 
 
 def _is_soaked(site: Site, cutover: Cutover, now: datetime) -> bool:
@@ -145,7 +167,7 @@ def skipped(run: CutoverRun, stage: str) -> StageDecision | None:
         return None
     run.current_state()
     store = run.site.store
-    if not stored.leave_out(store, run.id, spec, now=clock.now()):
+    if not leaving_out.leave_out(store, run.id, spec, now=clock.now()):
         return None
     record = cutovers.stage(store, run.id, stage)
     reason = record.reason if record else "skipped"
@@ -158,7 +180,7 @@ def promoted_early(run: CutoverRun, record: StageRecord) -> str:
     given = stored.all_of(store, run.id)
     # of this round: who ended an earlier soak has said nothing of this one
     asked = (InstructionKind.PROMOTE_NOW, record.key, record.round)
-    people = instructions.people(given, *asked)
+    people = rules_of(run.site.plan, stage.key).counting(instructions.people(given, *asked))
     if len(people) < stored.enough(store, run.id, stage):
         return ""
     return instructions.described(given, *asked)

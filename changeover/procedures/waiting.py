@@ -18,8 +18,9 @@ from changeover.site.site import Site
 from changeover.store import audit, freezes, members, upcoming
 from changeover.store import instructions as stored
 
-PAUSED, FROZEN, OUTSIDE, BEHIND = "Paused", "Frozen", "OutsideHours", "WaitingForGroup"
-SLEEPS = ("Soaking", PAUSED, FROZEN, OUTSIDE, BEHIND)
+SOAKING, PAUSED, FROZEN = "Soaking", "Paused", "Frozen"
+OUTSIDE, BEHIND = "OutsideHours", "WaitingForGroup"
+SLEEPS = (SOAKING, PAUSED, FROZEN, OUTSIDE, BEHIND)
 """Names of the states in which a run sleeps until the store's time has come."""
 LOOK_AGAIN = timedelta(hours=1)
 """A run that people stopped looks again by itself, should nobody have woken it."""

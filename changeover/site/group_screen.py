@@ -91,7 +91,7 @@ def _asks(store: Store, plan: Plan) -> dict[str, Any] | None:
         return None
     may = rules_of(plan, asked.stage).text
     return {"stage": asked.stage, "since": asked.asked_at.isoformat(), "may": may,
-            "agreed": approvals.agreed(store, asked)}
+            "agreed": approvals.agreed(store, asked, plan)}
 
 
 def _checks(store: Store, cutover: Cutover | None, now: datetime) -> dict[str, int] | None:

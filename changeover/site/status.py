@@ -326,7 +326,7 @@ def _waiting(
             "flow_run_id": asked.flow_run_id,
             # by this process's plan; when somebody answers, the plan in force counts
             "may": rules_of(site.plan, asked.stage).text,
-            "agreed": approvals.agreed(site.store, asked)}
+            "agreed": approvals.agreed(site.store, asked, site.plan)}
 
 
 def _form_of(run_id: str | None, cutover: Cutover | None, settings: dict[str, Any]) -> str:

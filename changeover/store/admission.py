@@ -18,10 +18,10 @@ from changeover.domain import approvers
 from changeover.domain.approvers import Problem, Rules
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import StageAction
-from changeover.domain.tokens import ApproverToken
+from changeover.domain.tokens import ApproverToken, without_tokens
 from changeover.errors import ApprovalRefused
 from changeover.plan.people import person
-from changeover.store import approver_codes, approver_tokens, audit, plans
+from changeover.store import approver_codes, approver_tokens, audit, plans, typed_tokens
 from changeover.store.approver_codes import Code, Purpose
 from changeover.store.engine import Store
 
@@ -43,6 +43,7 @@ class Said:
         about: What a code for it is about.
         code: A code from a form; it is spent.
         token: The token that was found by its text.
+        texts: What else they wrote: no token may stand in it.
         once: The same for the same form that is read again after a kill; empty: said anew.
         is_proven: Whether they have shown who they are in another way.
         rules: Who may say it, where that is not what the plan says of `subject`.
@@ -55,6 +56,7 @@ class Said:
     about: str = ""
     code: str = field(default="", repr=False)
     token: ApproverToken | None = None
+    texts: tuple[str, ...] = ()
     once: str = ""
     is_proven: bool = False
     rules: Rules | None = None
@@ -73,8 +75,9 @@ def refusal_in(
     rules = said.rules
     if rules is None:
         rules = approvers.rules_of(plans.plan_in(session, said.migration), said.subject)
-    is_proven, why = _proof(session, said, rules, now)
-    is_guess = bool(why) and bool(said.code)
+    typed = _typed(session, said, now)
+    is_proven, why = (False, typed) if typed else _proof(session, said, rules, now)
+    is_guess = bool(why) and bool(said.code) and not typed
     problem = approvers.refusal(
         rules, said.name, said.decision, starters, is_proven=is_proven or bool(why))
     reason = why if problem is None else _reason(problem, said, rules)
@@ -88,11 +91,19 @@ def unproven_in(session: Session, said: Said, *, now: datetime) -> ApprovalRefus
     audit.lock(session, said.migration)
     plan = plans.plan_in(session, said.migration)
     needs = any(each.tokens for each in approvers.all_rules(plan))
+    if typed := _typed(session, said, now):
+        return _refused(session, said, typed, now, is_wrong_code=False)
     is_proven, why = _proof(session, said, Rules(tokens=needs), now)
-    if is_proven or not (needs or why):
+    if is_proven or not needs:
         return None
     reason = why or _reason(Problem.UNPROVEN, said, Rules())
     return _refused(session, said, reason, now, is_wrong_code=bool(why))
+
+
+def _typed(session: Session, said: Said, now: datetime) -> str:
+    """Return why nothing counts that has a token in it, which is revoked; empty: it has none."""
+    # also where no code is wanted: it stays readable in Prefect all the same
+    return typed_tokens.revoke_in(session, (said.name, said.code, *said.texts), now=now)
 
 
 def refuse(store: Store, said: Said, reason: str, *, now: datetime) -> ApprovalRefused:
@@ -107,7 +118,7 @@ def _refused(
 ) -> ApprovalRefused:
     """Audit a refusal and return it."""
     audit.append(session, said.migration, NewEvent(
-        actor=said.name[:100], kind=REFUSED, at=now, once_key=said.once,
+        actor=without_tokens(said.name)[:100], kind=REFUSED, at=now, once_key=said.once,
         data={"subject": said.subject, "decision": said.decision, "reason": reason,
               "is_wrong_code": is_wrong_code}))
     return _error(said, reason)
@@ -115,17 +126,12 @@ def _refused(
 
 def _proof(session: Session, said: Said, rules: Rules, now: datetime) -> tuple[bool, str]:
     """Return whether a person has shown who they are, or why what they gave shows nothing."""
-    # also where no code is wanted: it stays readable in Prefect all the same
-    is_token = bool(said.code) and approver_tokens.revoke_in(session, said.code, now=now)
-    if not is_token and (said.is_proven or not rules.tokens):
+    if said.is_proven or not rules.tokens:
         return said.is_proven, ""
     if said.token is not None:
         return _by_token(session, said, said.token, now)
     if not said.code:
         return False, ""
-    if is_token:
-        return False, ("a token was typed in place of a code; others can read it here, so it was "
-                       "revoked. `changeover approver rotate` makes another")
     if _is_limited(session, said, now):
         return False, (f"{MOST_WRONG} wrong codes were given for {said.name} within "
                        f"{WRONG_WITHIN.seconds // 60} minutes; no code counts for a while, a token "
@@ -182,4 +188,5 @@ def _reason(problem: Problem, said: Said, rules: Rules) -> str:
 
 def _error(said: Said, reason: str) -> ApprovalRefused:
     about = f" about {said.subject}" if said.subject else ""
+    reason = without_tokens(reason)
     return ApprovalRefused(f"not taken because {reason}", where=f"{said.migration}{about}")

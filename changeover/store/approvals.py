@@ -15,11 +15,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.domain.approvers import rules_of, stage_of
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import ANSWERS, Answer, Approval, CutoverStatus, StageAction
+from changeover.domain.tokens import tokens_in
 from changeover.errors import ApprovalRefused, InvalidInput
+from changeover.plan.model import Plan
 from changeover.plan.people import person
-from changeover.store import admission, approver_codes, audit, cutovers, instructions
+from changeover.store import admission, approver_codes, audit, cutovers, instructions, plans
 from changeover.store.admission import Said
 from changeover.store.base import Base, RowId, all_records, first_record, to_record, to_row
 from changeover.store.carriers import CarrierRow
@@ -105,10 +108,10 @@ def answer(store: Store, approval_id: int, given: Answer, *, epoch: int, now: da
         refusal = _refusal(session, cutover.migration, row, given, is_late=is_late)
         is_new = row.decision is None and not row.is_void
         # a late answer decides nothing, but the record shows what the person said
-        if is_new and (refusal is None or is_late):
+        if _has_token(given) or (is_new and (refusal is None or is_late)):
             denied = _denied(session, cutover, row, given, now=now)
             refusal = refusal or denied
-            if denied is None:
+            if denied is None and is_new:
                 row.is_void = is_late
                 _save(session, cutover.migration, row, given, now=now)
         answered = to_record(Approval, row)
@@ -116,6 +119,11 @@ def answer(store: Store, approval_id: int, given: Answer, *, epoch: int, now: da
     if refusal is not None:
         raise refusal
     return answered
+
+
+def _has_token(given: Answer) -> bool:
+    """Whether a token stands in an answer: it must not stay valid, however late the answer is."""
+    return bool(tokens_in(f"{given.approver} {given.comment} {given.code}"))
 
 
 def check(store: Store, approval_id: int, given: Answer, *, now: datetime) -> None:
@@ -144,7 +152,8 @@ def _denied(
     said = Said(
         cutover.migration, row.stage, given.approver, given.decision,
         approver_codes.about(row.id, given.decision), given.code,
-        once=f"refused-{row.id}-{given.form}" if given.form else "", is_proven=is_proven)
+        texts=(given.comment,), once=f"refused-{row.id}-{given.form}" if given.form else "",
+        is_proven=is_proven)
     asking = row.flow_run_id or ""
     starters = instructions.starters_in(session, cutover.id, row.stage, asking)
     return admission.refusal_in(session, said, starters, now=now)
@@ -162,6 +171,20 @@ def _save(
         at=now,
         data={"approval": row.id, "stage": row.stage, "decision": given.decision,
               "comment": given.comment, "source": given.source}))
+
+
+def withdraw_in(session: Session, cutover: CutoverRow, stage: str, *, now: datetime) -> None:
+    """Ask nobody any more what was asked before a stage, within the caller's transaction."""
+    plan = plans.plan_in(session, cutover.migration)
+    query = select(ApprovalRow).where(
+        ApprovalRow.cutover_id == cutover.id, ApprovalRow.decision.is_(None),
+        ApprovalRow.is_void.is_(False))
+    for row in session.scalars(query):
+        if stage_of(plan, row.stage) == stage:
+            row.is_void = True
+            audit.append(session, cutover.migration, NewEvent(
+                actor=f"cutover {cutover.id}", kind="approval.withdrawn", at=now,
+                data={"approval": row.id, "stage": row.stage, "cutover": cutover.id}))
 
 
 def open_for(store: Store, migration: str) -> Approval | None:
@@ -238,11 +261,12 @@ def _refusal(
     return None
 
 
-def agreed(store: Store, asked: Approval) -> list[str]:
-    """Return who has agreed to the same question, in order."""
-    return [each.approver or "" for each in all_of(store, asked.cutover_id)
-            if (each.stage, each.round) == (asked.stage, asked.round)
-            and each.decision is StageAction.PROMOTE and not each.is_void]
+def agreed(store: Store, asked: Approval, plan: Plan) -> list[str]:
+    """Return who has agreed to the same question and still may by the plan, in order."""
+    names = [each.approver or "" for each in all_of(store, asked.cutover_id)
+             if (each.stage, each.round) == (asked.stage, asked.round)
+             and each.decision is StageAction.PROMOTE and not each.is_void]
+    return rules_of(plan, asked.stage).counting(names)
 
 
 def _agreed(session: Session, row: ApprovalRow, approver: str) -> bool:

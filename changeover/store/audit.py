@@ -15,6 +15,7 @@ from sqlalchemy import String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import AuditEvent, NewEvent
+from changeover.domain.tokens import without_tokens
 from changeover.store.base import Base, NameKey
 from changeover.store.engine import Store
 from changeover.store.text import storable
@@ -79,9 +80,10 @@ def append(session: Session, migration: str, event: NewEvent) -> bool:
         seq=head.seq + 1,
         at=event.at.isoformat(),
         # the hash is of what is stored, which is what is read back
-        actor=storable(event.actor),
+        actor=storable(without_tokens(event.actor)),
         kind=event.kind,
-        data=canonical(event.data),
+        # the last place to keep out what a person typed where it does not belong
+        data=without_tokens(canonical(event.data)),
         previous_hash=head.hash,
         once_key=event.once_key or None,
     )

@@ -6,7 +6,6 @@ or it was not. Given again by the same person for the same reason, it stays one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,7 +13,7 @@ from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain import instructions
-from changeover.domain.approvers import RETIRE, rules_of, to_amend
+from changeover.domain.approvers import RETIRE, Rules, rules_of, to_amend
 from changeover.domain.instructions import Instruction, InstructionKind, people
 from changeover.domain.rollout import CutoverStatus, StageStatus
 from changeover.domain.tokens import ApproverToken
@@ -124,8 +123,9 @@ def promote_now(
         row = _soaking(session, given)
         _said_before(session, given)
         refused = _not_admitted(session, cutover, given, stage.key, proof=proof)
-        agreed = [] if refused else _agree(session, cutover, given)
-        if len(agreed) >= _enough_in(session, cutover, stage):
+        rules = rules_in(session, cutover, stage.key)
+        agreed = [] if refused else _agree(session, cutover, given, rules)
+        if len(agreed) >= enough_in(session, cutover, stage):
             # a soak that is over already keeps its end
             row.soak_until = min(row.soak_until, given.at)
     if refused:
@@ -149,21 +149,11 @@ def skip(store: Store, given: Instruction, token: ApproverToken | None = None) -
                 f"stage {given.stage} was not skipped because it was entered already",
                 next_step="`changeover promote-now` ends the soak of the present stage")
         refused = _not_admitted(session, cutover, given, given.stage, proof=token)
-        agreed = [] if refused else _agree(session, cutover, given)
+        rules = rules_in(session, cutover, given.stage)
+        agreed = [] if refused else _agree(session, cutover, given, rules)
     if refused:
         raise refused
     return agreed
-
-
-def pass_over(
-    store: Store, cutover_id: int, stages: Sequence[Stage], *, reason: str, now: datetime
-) -> None:
-    """Close stages as skipped that were never entered, all of them or none."""
-    with store.begin() as session:
-        cutover = cutovers.lock_in(session, cutover_id)
-        for stage in stages:
-            if session.get(StageRow, (cutover_id, stage.key)) is None:
-                _skipped(session, cutover, stage, reason, now=now)
 
 
 def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: datetime) -> bool:
@@ -201,11 +191,13 @@ def amend(
         times = plans.times_amended_in(session, cutover.migration)
         present = new.entered[-1] if new.entered else ""
         rules = to_amend(plans.plan_in(session, cutover.migration), new.plan, present)
-        who = Said(cutover.migration, present, given.actor, token=token, rules=rules)
+        who = Said(
+            cutover.migration, present, given.actor, token=token, texts=(given.reason,),
+            rules=rules)
         refused = admission.refusal_in(
             session, who, starters_in(session, cutover.id), now=given.at)
         said = replace(given, round=times)
-        agreed = [] if refused else _agree(session, cutover, said)
+        agreed = [] if refused else _agree(session, cutover, said, rules)
         if len(agreed) >= needed:
             plans.replace_in(session, new, agreed, now=given.at)
     if refused:
@@ -234,14 +226,19 @@ def enough(store: Store, cutover_id: int, stage: Stage | None) -> int:
     """
     with store.read() as session:
         row = session.get_one(CutoverRow, cutover_id)
-        return _enough_in(session, row, stage)
+        return enough_in(session, row, stage)
 
 
-def _enough_in(session: Session, cutover: CutoverRow, stage: Stage | None) -> int:
-    plan = plans.plan_in(session, cutover.migration)
-    rules = rules_of(plan, stage.key if stage else "")
+def enough_in(session: Session, cutover: CutoverRow, stage: Stage | None) -> int:
+    """Return the same within the caller's transaction."""
+    rules = rules_in(session, cutover, stage.key if stage else "")
     least = needed(stage) if stage else 1
     return max(least, rules.needed_with(starters_in(session, cutover.id)))
+
+
+def rules_in(session: Session, cutover: CutoverRow, subject: str) -> Rules:
+    """Return who may answer a question by the plan in force, within the caller's transaction."""
+    return rules_of(plans.plan_in(session, cutover.migration), subject)
 
 
 def part_of(subject: str, flow_run_id: str) -> str:
@@ -266,45 +263,10 @@ def _not_admitted(
 ) -> ApprovalRefused | None:
     """Return why this person's word does not count by the plan, audited; None when it does."""
     token = proof if isinstance(proof, ApproverToken) else None
-    said = Said(cutover.migration, subject, given.actor, token=token, is_proven=proof is True)
+    said = Said(
+        cutover.migration, subject, given.actor, token=token, texts=(given.reason,),
+        is_proven=proof is True)
     return admission.refusal_in(session, said, starters_in(session, cutover.id), now=given.at)
-
-
-def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> bool:
-    """Close a stage as skipped when enough people said so; return whether it is.
-
-    Raises:
-        StaleEpoch: A rollback came first.
-    """
-    with store.begin() as session:
-        cutover = cutovers.lock_in(session, cutover_id)
-        row = session.get(StageRow, (cutover_id, stage.key))
-        # decided once: a decision to skip that comes later changes nothing
-        if row is not None and row.decided_at is not None:
-            return row.status == StageStatus.SKIPPED
-        given = all_in(session, cutover_id)
-        agreed = instructions.people(given, InstructionKind.SKIP, stage.key)
-        if len(agreed) < _enough_in(session, cutover, stage):
-            return False
-        why = instructions.described(given, InstructionKind.SKIP, stage.key)
-        _skipped(session, cutover, stage, f"skipped by {why}", now=now)
-        return True
-
-
-def _skipped(
-    session: Session, cutover: CutoverRow, stage: Stage, reason: str, *, now: datetime
-) -> None:
-    """Close a stage as skipped, entered or not."""
-    # a stage that is left out has a row, too, so that history and report can show it
-    row = session.get(StageRow, (cutover.id, stage.key))
-    if row is None:
-        row = StageRow(
-            cutover_id=cutover.id, key=stage.key, index=stage.index, entered_at=now,
-            soak_until=now, round=1, rechecks=0, reason="", status=StageStatus.SKIPPED)
-        session.add(row)
-    row.status, row.decided_at, row.reason = StageStatus.SKIPPED, now, reason
-    cutovers.note_in(
-        session, cutover, "stage.skipped", {"stage": stage.key, "reason": reason}, now=now)
 
 
 def _query(cutover_id: int):  # type: ignore[no-untyped-def]
@@ -356,8 +318,10 @@ def _soaking(session: Session, given: Instruction) -> StageRow:
     return row
 
 
-def _agree(session: Session, cutover: CutoverRow, given: Instruction) -> list[str]:
-    """Store a person's agreement, each person's once; return who has agreed."""
+def _agree(
+    session: Session, cutover: CutoverRow, given: Instruction, rules: Rules
+) -> list[str]:
+    """Store a person's agreement, each person's once; return who has agreed and still may."""
     def agreed() -> list[str]:
         return instructions.people(
             all_in(session, cutover.id), given.kind, given.stage, given.round)
@@ -366,7 +330,7 @@ def _agree(session: Session, cutover: CutoverRow, given: Instruction) -> list[st
     known = {person(name) for name in agreed()}
     if person(given.actor) not in known:
         save_in(session, cutover, given)
-    return agreed()
+    return rules.counting(agreed())
 
 
 def _said_before(session: Session, given: Instruction) -> Instruction | None:

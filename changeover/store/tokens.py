@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import String, or_, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import NewEvent
 from changeover.domain.tokens import Token, TokenState
@@ -104,6 +104,16 @@ def revoke(store: Store, migration: str, token_id: str, *, actor: str, now: date
             audit.append(session, migration, NewEvent(
                 actor=actor, kind="token.revoked", at=now, data={"id": row.id, "name": row.name}))
         return to_record(Token, row)
+
+
+def revoke_in(session: Session, text: str, *, now: datetime) -> bool:
+    """Revoke a token by its text within the caller's transaction; return whether it is one."""
+    form = _FORM.fullmatch(text)
+    row = session.get(TokenRow, form[1]) if form else None
+    if form is None or row is None or not hmac.compare_digest(row.digest, _digest(form[2])):
+        return False
+    row.revoked_at = row.revoked_at or now
+    return True
 
 
 def _note_use(store: Store, token_id: str, now: datetime) -> None:

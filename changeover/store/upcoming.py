@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from changeover.domain.instructions import InstructionKind, people
+from changeover.domain.approvers import rules_of
+from changeover.domain.instructions import Instruction, InstructionKind, people
 from changeover.plan.model import Plan, Stage
 from changeover.store import cutovers, instructions
 from changeover.store.engine import Store
@@ -13,10 +14,21 @@ def stage_after(store: Store, cutover_id: int, plan: Plan, key: str) -> Stage | 
     given = instructions.all_of(store, cutover_id)
     for stage in plan.stages()[plan.stage(key).index + 1:]:
         # what is left out has nothing that would have to be waited for
-        agreed = people(given, InstructionKind.SKIP, stage.key)
-        if not agreed or len(agreed) < instructions.enough(store, cutover_id, stage):
+        if not _is_left_out(store, cutover_id, plan, stage, given):
             return stage
     return None
+
+
+def is_left_out(store: Store, cutover_id: int, plan: Plan, stage: Stage) -> bool:
+    """Whether enough people said that a stage is left out."""
+    return _is_left_out(store, cutover_id, plan, stage, instructions.all_of(store, cutover_id))
+
+
+def _is_left_out(
+    store: Store, cutover_id: int, plan: Plan, stage: Stage, given: list[Instruction]
+) -> bool:
+    agreed = rules_of(plan, stage.key).counting(people(given, InstructionKind.SKIP, stage.key))
+    return bool(agreed) and len(agreed) >= instructions.enough(store, cutover_id, stage)
 
 
 def next_stage(store: Store, cutover_id: int, plan: Plan) -> Stage | None:

@@ -96,8 +96,8 @@ def _waiting(store: Store, plan: Plan, now: datetime) -> tuple[Waiting, ...]:
     asked = approvals.open_for(store, plan.migration)
     titles = {stage.key: stage.title for stage in plan.stages()}
     if asked is not None:
-        what = f"{titles.get(asked.stage, asked.stage)} waits for approval {asked.ordinal}"
-        agreed = tuple(approvals.agreed(store, asked))
+        agreed = tuple(approvals.agreed(store, asked, plan))
+        what = f"{titles.get(asked.stage, asked.stage)} waits for approval {len(agreed) + 1}"
         found.append(_since(
             what, asked.asked_at, now, may=rules_of(plan, asked.stage).text, agreed=agreed))
     where = routing.read(store, plan.migration).describe()

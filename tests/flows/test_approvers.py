@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,3 +108,40 @@ def test_a_listed_person_approves_with_a_code_and_nobody_else_does(
     typed = code(site, monkeypatch, tokens["bob"], "promote", "--approver", "bob")
     fill_in(site, run, approver="bob", code=typed)
     assert site.api.run(run).state_name == "Promoted"  # type: ignore[union-attr]
+
+
+def test_who_was_taken_from_the_list_since_has_not_agreed(
+    server: PrefectServer, tmp_path: Path
+) -> None:
+    """Ann agreed, and an amendment unlists her: two others are needed."""
+    plan = make_plan(health_timeout="60s", approvers={"names": ["ann", "bob", "cleo"]}, phases=[
+        {"phase": "beta", "percent": 10, "soak": "0s", "approval": {"approvers": 2}},
+        {"phase": "full", "soak": "0s"}])
+    file = tmp_path / "plan.yaml"
+    with sop_site(server, plan, tmp_path, is_measured=False) as site:
+        site.home.save_settings({
+            "migration": "bench", "api_url": server.url, "plan": str(file)})
+        run = site.start("cutover")
+        until_asked(site, run)
+        fill_in(site, run, approver="ann")
+        assert waiting_for(site)["agreed"] == ["ann"]
+        document = plan.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        document["approvers"]["names"] = ["bob", "cleo"]
+        file.write_text(json.dumps(document))
+        for who in ("bob", "cleo"):
+            commands.changeover(site.home.root, "plan", "amend", str(file), "--yes",
+                                "--approver", who, "--reason", "ann has left")
+        assert waiting_for(site)["agreed"] == []
+        fill_in(site, run, approver="bob")
+        assert waiting_for(site)["agreed"] == ["bob"]
+        assert routing.read(site.store, "bench").weight == 1_000
+        asked = approvals.open_for(site.store, "bench")
+        assert asked is not None and "This is approval 2 of 2" in asked.question
+        fill_in(site, run, approver="cleo")
+        assert site.api.run(run).state_name == "Promoted"  # type: ignore[union-attr]
+
+
+def waiting_for(site: SopSite) -> dict[str, Any]:
+    said = commands.changeover(site.home.root, "status", "--output", "json")
+    found: dict[str, Any] = json.loads(said)["waiting_for"]
+    return found

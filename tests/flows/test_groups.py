@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -21,7 +22,8 @@ from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Mode
 from changeover.domain.stages import change_for
-from changeover.procedures import rollback
+from changeover.plan.windows import DAYS
+from changeover.procedures import rollback, steering
 from changeover.procedures.members import unfinished
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, messages, rollbacks, routing
@@ -38,16 +40,16 @@ STAGES = [
     {"phase": "full", "soak": "1h"},
     {"phase": "deprecation", "after": "0s"},
 ]
-Start = Callable[[str, int], SopSite]
+Start = Callable[..., SopSite]
 
 
 @pytest.fixture
 def start(server: PrefectServer, tmp_path: Path) -> Iterator[Start]:
     """Starts a member of group checkout: its own home, gateway and systems; one store for all."""
     with ExitStack() as stack:
-        def begin(name: str, order: int) -> SopSite:
-            plan = make_plan(health_timeout="60s", phases=STAGES, migration=name,
-                             group={"name": "checkout", "order": order})
+        def begin(name: str, order: int, **more: Any) -> SopSite:
+            plan = make_plan(**{"health_timeout": "60s", "phases": STAGES, "migration": name,
+                                "group": {"name": "checkout", "order": order}, **more})
             directory = tmp_path / name
             directory.mkdir()
             found = stack.enter_context(sop_site(
@@ -125,6 +127,22 @@ def test_two_migrations_go_forward_in_order_and_one_rollback_takes_both_back(sta
     assert [orders.carry_on("cutover", first).state_name, shop.carry_on("cutover", run).state_name
             ] == ["RolledBack", "RolledBack"]
     _never_ahead(orders, shop)
+
+
+def test_a_stage_with_hours_of_its_own_need_not_wait_for_the_plans(start: Start) -> None:
+    """Its leader is far enough outside the plan's hours: the observer wakes it at once."""
+    tomorrow = DAYS[(clock.now() + timedelta(days=1)).weekday()]
+    always, (gradual, *rest) = [{"days": "mon-sun", "zone": "UTC"}], STAGES
+    shop = start("shop", 2, allowed=[{"days": tomorrow, "zone": "UTC"}],
+                 phases=[{**gradual, "allowed": always}, *rest])
+    run = shop.start("cutover")
+    assert shop.attempt("cutover", run).state_name == "WaitingForGroup"
+    opened = Site.open(shop.home.root)
+    assert steering.oversleeping(opened, clock.now()) is None
+    orders = start("orders", 1)
+    assert orders.attempt("cutover", orders.start("cutover")).state_name == "Soaking"
+    found = steering.oversleeping(opened, clock.now())  # what the observer wakes
+    assert found is not None and found.id == run
 
 
 def test_a_baseline_stays_until_every_member_has_finished(start: Start) -> None:

@@ -10,10 +10,21 @@ from typing import Any
 import pytest
 
 from changeover import clock
+from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.procedures import StepStatus, of_cutover, of_rollback
 from changeover.domain.rollout import StageStatus
 from changeover.domain.routing import Mode
-from changeover.store import approvals, audit, cutovers, rollbacks, routing, steps
+from changeover.procedures import steering
+from changeover.site.site import Site
+from changeover.store import (
+    approvals,
+    audit,
+    cutovers,
+    instructions,
+    rollbacks,
+    routing,
+    steps,
+)
 from reports import reading
 from tests.integration.conftest import make_plan
 from tests.support import commands
@@ -248,3 +259,29 @@ def test_hooks_of_a_skipped_stage_do_not_run_and_those_of_a_passed_over_one_do(
 
     assert site.carry_on("cutover", run, decisions=[mended]).state_name == "Promoted"
     assert levers(site)[before:] == ["up", "tidy"]
+
+
+def test_a_stage_that_is_left_out_while_its_hook_asks_asks_nobody_any_more(begin: Begin) -> None:
+    """The question is withdrawn, also when the command was killed before it woke the run."""
+    site = begin(is_measured=False, phases=phases(first={}, second={
+        "before": [{"suite": "smoke", "retries": 0}, {"lever": "more", "undo": "less"}]}))
+    site.bench.fault("503")
+    run = site.start("cutover")
+    until_asked(site, run)
+    assert [each.stage for each in approvals.all_of(site.store, 1)] == ["before-gradual-50-1"]
+    now, opened = clock.now(), Site.open(site.home.root)
+    assert steering.oversleeping(opened, now) is None
+    instructions.skip(site.store, Instruction(
+        1, InstructionKind.SKIP, "ann", "proved in the pilot", now, "gradual-50"))
+    found = steering.oversleeping(opened, now)  # what the observer wakes
+    assert found is not None and found.id == run
+    commands.changeover(site.home.root, "skip-stage", "gradual-50", "--approver", "ann",
+                        "--reason", "proved in the pilot")
+    assert site._run(run).state_name == "Continuing"
+    assert site.carry_on("cutover", run).state_name == "Promoted"
+    asked = approvals.all_of(site.store, 1)[0]
+    assert (asked.is_void, asked.decision) == (True, None)
+    assert levers(site) == []
+    kinds = [event.kind for event in audit.events(site.store, "bench")]
+    assert (kinds.count("approval.withdrawn"), kinds.count("stage.skipped")) == (1, 1)
+    assert audit.verify(site.store, "bench") == []

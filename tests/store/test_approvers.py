@@ -11,7 +11,7 @@ from sqlalchemy import text
 from changeover.domain.approvers import STARTING
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Answer, Approval, StageAction
-from changeover.domain.tokens import ApproverToken, TokenState
+from changeover.domain.tokens import ApproverToken, Scope, Token, TokenState
 from changeover.errors import ApprovalRefused, InvalidInput, Refused
 from changeover.plan.load import parse_plan
 from changeover.procedures import proving
@@ -25,8 +25,10 @@ from changeover.store import (
     audit,
     cutovers,
     instructions,
+    leaving_out,
     plans,
     starting,
+    tokens,
 )
 from changeover.store.approver_codes import Purpose
 from changeover.store.engine import Store
@@ -266,6 +268,37 @@ def test_a_token_given_as_a_code_is_revoked_where_none_is_wanted_too(store: Stor
     assert answer(store, asked, "bob").approver == "bob"
 
 
+def test_a_token_in_a_name_or_comment_is_revoked_and_stored_nowhere(store: Store) -> None:
+    """Prefect keeps the form; also the console's tokens, and those of an answer that is late."""
+    asked = asking(store, "", "{}")
+    console, of_console = tokens.create(store, Token("shop", "ci", Scope.WRITE, NOW, "root"))
+    secrets = [make(store, who)[1] for who in ("ann", "bob", "cleo")] + [of_console]
+    forms = [Answer(StageAction.PROMOTE, secrets[0]),
+             Answer(StageAction.HOLD, "bob", f"see {secrets[1]}."),
+             Answer(StageAction.PROMOTE, "dan", f"({of_console})")]
+    for given in forms:
+        with pytest.raises(ApprovalRefused, match="it was revoked") as refused:
+            approvals.answer(store, asked.id, given, epoch=0, now=NOW)
+        assert not any(each in str(refused.value) for each in secrets)
+    assert is_open(store)
+    late = Answer(StageAction.PROMOTE, "cleo", secrets[2])
+    with pytest.raises(ApprovalRefused, match="a rollback came first"):
+        approvals.answer(store, asked.id, late, epoch=1, now=NOW)
+    said = Instruction(asked.cutover_id, InstructionKind.SKIP, "eve", secrets[0], NOW, "full")
+    with pytest.raises(ApprovalRefused, match="it was revoked"):
+        instructions.skip(store, said)
+    for each in approver_tokens.every(store, "shop"):
+        assert each.state(NOW) is TokenState.REVOKED
+    assert tokens.find(store, "shop", of_console, now=NOW) is None
+    assert len(refusals(store)) == 5
+    for table in ("audit_event", "approval", "instruction"):
+        with store.read() as session:
+            rows = str(session.execute(text(f"SELECT * FROM {table}")).all())  # noqa: S608
+        assert not any(each in rows for each in secrets)
+    assert answer(store, asked, "ann").decision is StageAction.PROMOTE
+    assert console.id in of_console
+
+
 def test_nobody_but_its_approvers_amends_who_approves_a_later_stage(store: Store) -> None:
     """Whoever runs an early stage could else name themselves for the last one."""
     asked = asking(store, "", "{approvers: 2, names: [ann, bob], tokens: true}")
@@ -286,6 +319,35 @@ def test_nobody_but_its_approvers_amends_who_approves_a_later_stage(store: Store
     assert agree("ann", make(store, "ann")[0]) == ["ann"]
     assert agree("bob", make(store, "bob")[0]) == ["ann", "bob"]
     assert plans.digest(store, "shop") == plans.digest_of(loose)
+
+
+def test_who_an_amendment_took_from_the_list_has_agreed_to_nothing_that_is_open(
+    store: Store
+) -> None:
+    """Neither to leave a stage out nor in an answer; the others are counted without them."""
+    asked = asking(store, "approvers: {names: [ann, bob, cleo]}")
+    shorter = parse_plan(
+        GOOD + "approvers: {names: [bob, cleo]}\n", "x")
+
+    def leave_out(who: str) -> list[str]:
+        return instructions.skip(store, Instruction(
+            asked.cutover_id, InstructionKind.SKIP, who, "proved", NOW, "full"))
+
+    assert leave_out("ann") == ["ann"]
+    answer(store, asked, "ann")
+    assert approvals.agreed(store, asked, plans.load(store, "shop")) == ["ann"]
+    new = plans.NewPlan(shorter, "x", plans.digest(store, "shop"), ["ann has left"])
+    for who in ("ann", "bob"):
+        instructions.amend(store, Instruction(
+            asked.cutover_id, InstructionKind.AMEND, who, "so", NOW, plans.digest_of(shorter)),
+            new, needed=2)
+    assert approvals.agreed(store, asked, plans.load(store, "shop")) == []
+    assert leave_out("bob") == ["bob"]
+    stage = shorter.stage("full")
+    assert not leaving_out.leave_out(store, asked.cutover_id, stage, now=NOW)
+    assert leave_out("cleo") == ["bob", "cleo"]
+    assert leaving_out.leave_out(store, asked.cutover_id, stage, now=NOW)
+    assert audit.verify(store, "shop") == []
 
 
 def started(store: Store, asked: Approval, who: str, code: str = "") -> None:

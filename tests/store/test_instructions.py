@@ -14,7 +14,7 @@ from changeover.domain.routing import Change, Mode
 from changeover.errors import Refused, StaleEpoch
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan, Stage
-from changeover.store import audit, cutovers, instructions, plans, routing, upcoming
+from changeover.store import audit, cutovers, instructions, leaving_out, plans, routing, upcoming
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.store.conftest import shop
@@ -133,10 +133,10 @@ def test_a_later_stage_is_left_out_when_enough_people_say_so(
     """One that was entered is not."""
     skip = [given(InstructionKind.SKIP, HOUR, actor=name, stage=LATER.key) for name in "ab"]
     assert instructions.skip(store, skip[0]) == ["a"]
-    assert not instructions.leave_out(store, cutover.id, LATER, now=NOW)
+    assert not leaving_out.leave_out(store, cutover.id, LATER, now=NOW)
     assert instructions.skip(store, skip[1]) == ["a", "b"]
     for _ in range(2):
-        assert instructions.leave_out(store, cutover.id, LATER, now=NOW)
+        assert leaving_out.leave_out(store, cutover.id, LATER, now=NOW)
     record = cutovers.stage(store, cutover.id, LATER.key)
     assert record is not None
     assert (record.status, record.reason) == (
@@ -173,7 +173,7 @@ def test_a_stage_that_was_entered_just_before_is_left_all_the_same(
         instructions.skip(store, given(
             InstructionKind.SKIP, HOUR, actor=name, stage=LATER.key))
     cutovers.enter_stage(store, cutover.id, LATER, now=NOW)
-    assert instructions.leave_out(store, cutover.id, LATER, now=NOW)
+    assert leaving_out.leave_out(store, cutover.id, LATER, now=NOW)
 
 
 def test_nothing_can_be_said_to_a_cutover_that_was_rolled_back_or_ended(

@@ -20,7 +20,7 @@ from changeover.procedures import amending
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import audit, cutovers, instructions, plans
+from changeover.store import audit, cutovers, instructions, leaving_out, plans
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.support import commands
@@ -202,14 +202,14 @@ def test_a_beginning_with_a_later_stage_killed_at_any_line_passes_over_all_stage
 
     def act() -> str:
         with closing(Store.open(home.store_url)) as store:
-            instructions.pass_over(store, 1, over, reason="agreed", now=clock.now())
+            leaving_out.pass_over(store, 1, over, reason="agreed", now=clock.now())
         return ""
 
     before = content(home)
     in_child(act)
     in_child(act)  # given again, it changes nothing more
     after = content(home)
-    for _ in each_kill(("store/instructions.py",), prepare, act):
+    for _ in each_kill(("store/leaving_out.py",), prepare, act):
         assert content(home) == before  # no line of it runs after the end of the transaction
     prepare()
     in_child(act)

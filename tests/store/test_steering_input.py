@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from changeover import clock
 from changeover.plan.load import load_plan
 from changeover.site.home import Home
-from changeover.store import audit, cutovers, plans
+from changeover.store import approver_tokens, audit, cutovers, plans
 from changeover.store.engine import Store
+from flows.fields import Reason
 from tests.core.plan.test_load import GOOD
 from tests.support import commands
 
 WHY, WHO = ("--reason", "x"), ("--approver", "ann")
+Reasons = TypeAdapter(Reason)
 NAME, REASON = "Allowed: 2 to 100 characters", "Allowed: 1 to 2000 characters"
 CASES = [
     *((("promote-now", *WHY, "--approver", name), 2, NAME) for name in ("", "  ", "a", "a" * 101)),
@@ -87,6 +91,20 @@ def test_a_command_that_is_given_wrongly_says_what_is_allowed(home: Home) -> Non
     assert events(home) == before
 
 
+def test_a_token_in_a_reason_is_stored_without_its_secret_and_none_is_a_name(home: Home) -> None:
+    """The command says so; a rollback, too, is done."""
+    secret, stored = f"cha_{'0' * 12}_{'x' * 43}", "as cha_000000000000_*** says"
+    said = commands.changeover(home.root, "pause", "--reason", f"as {secret} says")
+    assert "note: a token stands in --reason: its secret is not stored" in said
+    assert stored in said
+    said = commands.changeover(
+        home.root, "promote-now", *WHY, "--approver", secret, code=2)
+    assert "is a token and no name" in said and secret not in said
+    assert Reasons.validate_python(f"as {secret} says") == stored  # of a flow
+    for each in home.root.glob("store.db*"):
+        assert secret.encode() not in each.read_bytes()
+
+
 def test_a_plan_that_cannot_be_gone_on_with_is_refused_with_the_reason(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,3 +123,20 @@ def test_a_plan_that_cannot_be_gone_on_with_is_refused_with_the_reason(
     assert "lies in another folder" in commands.changeover(
         home.root, "plan", "amend", str(elsewhere), *amend[3:], code=2)
     assert events(home) == before
+
+
+def test_a_rotated_token_is_valid_for_as_long_as_the_one_before(home: Home) -> None:
+    """From now on; also after the end of that one. `--expires` says something else."""
+    ends = []
+    for words in (("add", "Ann", "--expires", "90d"), ("rotate", "ann"),
+                  ("rotate", "ann", "--expires", "1h"), ("rotate", "ann"),
+                  ("rotate", "ann", "--expires", "never"), ("rotate", "ann")):
+        commands.changeover(home.root, "approver", *words)
+        with closing(Store.open(home.store_url)) as store:
+            newest = approver_tokens.every(store, "shop")[-1]
+        ends.append(newest.expires_at and newest.expires_at - newest.created_at)
+    days, hour = timedelta(days=90), timedelta(hours=1)
+    assert ends == [days, days, hour, hour, None, None]
+    said = commands.changeover(
+        home.root, "approver", "rotate", "ann", "--expires", "0s", code=2)
+    assert "over at once" in said

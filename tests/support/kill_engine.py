@@ -33,7 +33,7 @@ from changeover import clock
 from changeover.gateway.publish import Gateway
 from changeover.procedures import levers
 from changeover.site.home import Home
-from changeover.store import approvals, instructions, messages, plans, routing, steps
+from changeover.store import approvals, leaving_out, messages, plans, routing, steps
 from changeover.store.engine import Store
 
 _fired: Path | None = None
@@ -128,7 +128,7 @@ def _prepare() -> dict[str, Any]:
     _between(Gateway, "publish", lambda self, plan, state: str(state.order))
     _between(routing, "change", lambda store, migration, change, *_, **__: repr(change))
     _between(approvals, "answer", lambda store, approval_id, *_, **__: str(approval_id))
-    _between(instructions, "leave_out", lambda store, cutover, stage, **_: stage.key)
+    _between(leaving_out, "leave_out", lambda store, cutover, stage, **_: stage.key)
     _between(messages, "put", lambda store, message, **_: message.key)
     from flows.cutover import cutover
     from flows.daily_summary import daily_summary

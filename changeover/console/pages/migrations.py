@@ -64,7 +64,7 @@ def _waits(store: Store, plan: Plan) -> dict[str, Any] | None:
         return None
     may = rules_of(plan, asked.stage).text
     return {"stage": asked.stage, "since": asked.asked_at, "may": may,
-            "agreed": approvals.agreed(store, asked)}
+            "agreed": approvals.agreed(store, asked, plan)}
 
 
 def _last(store: Store, plan: Plan) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from changeover.analysis.distinct import Users
 from changeover.console import actions, carrying_out
 from changeover.console.action_table import ACTIONS, BY_NAME
-from changeover.console.actions import MOST_REASON, Action, Situation
+from changeover.console.actions import MOST_REASON, Action, Group, Situation
 from changeover.console.effects import Counted, Traffic
 from changeover.console.people import local
 from changeover.domain.freezes import Freeze
@@ -130,13 +130,22 @@ def test_what_was_shown_is_another_when_it_has_changed(
 def test_a_reason_is_one_line_that_can_be_stored(text: str) -> None:
     """What is taken has neither control characters nor such that turn the order of others."""
     try:
-        reason = actions.reason_of({"reason": text})
+        reason = actions.reason_of({"reason": text}, Group.CUTOVER)
     except InvalidInput as refused:
         assert refused.where == "reason"
         return
     assert 0 < len(reason) <= MOST_REASON
     assert reason == text.strip()
     assert not {"\0", "\n", "\u202e"} & set(reason)
+
+
+def test_a_token_in_a_reason_is_refused_and_keeps_nobody_from_going_back() -> None:
+    """Its secret is kept nowhere."""
+    token = f"cha_{'0' * 12}_{'x' * 43}"
+    with pytest.raises(InvalidInput, match="a token stands in the reason"):
+        actions.reason_of({"reason": f"as {token} says"}, Group.CUTOVER)
+    reason = actions.reason_of({"reason": f"as {token} says"}, Group.BACK)
+    assert reason == "as cha_000000000000_*** says"
 
 
 @given(st.text(st.sampled_from("/\\.:@?#%abej\t\r\n "), max_size=20))
