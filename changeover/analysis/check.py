@@ -202,11 +202,12 @@ def describe_bound(condition: _Condition) -> str:
     if isinstance(condition, TriggerSpec) and condition.budget is not None:
         return describe(condition.burning, condition.budget)
     name, bound = condition.bound_name, condition.bound_values[0]
+    side = "at least" if condition.is_falling else "at most"
     if name == "ratio_to_baseline":
-        return f"at most {bound:g} × baseline"
+        return f"{side} {bound:g} × baseline"
     if name == "difference_to_baseline":
         shown = format_value(condition.measured, bound)
-        return f"at most {shown} above the baseline"
+        return f"at most {shown} {'below' if condition.is_falling else 'above'} the baseline"
     return f"{name.replace('_', ' ')} {_bounds(condition)}"
 
 
@@ -291,10 +292,14 @@ def _evaluate_to_baseline(
     if condition.bound_name == "ratio_to_baseline":
         return _evaluate_ratio(condition, value, baseline.value, numbers, of_samples)
     bound, difference = condition.bound_values[0], value - baseline.value
+    # lower is worse: how much lower is what the bound limits
+    if condition.is_falling:
+        difference = -difference
     holds = difference <= bound
     relation = "is at most" if holds else "is above"
     shown, limit = format_value(metric, difference), format_value(metric, bound)
-    reason = f"{numbers}: the difference {shown} {relation} {limit} {of_samples}"
+    down = " down" if condition.is_falling else ""
+    reason = f"{numbers}: the difference{down} {shown} {relation} {limit} {of_samples}"
     return _verdict(holds), reason
 
 
@@ -308,7 +313,9 @@ def _evaluate_ratio(
             return Verdict.PASS, f"{numbers}: both are zero"
         return Verdict.INCONCLUSIVE, f"{numbers}: there is no ratio to zero"
     ratio = value / other
-    holds = ratio <= bound
-    relation = "is at most" if holds else "is above"
+    holds = ratio >= bound if condition.is_falling else ratio <= bound
+    at_bound, beyond = ("is at least", "is below") if condition.is_falling else (
+        "is at most", "is above")
+    relation = at_bound if holds else beyond
     reason = f"{numbers}: ratio {ratio:.3g} {relation} {bound:g} {of_samples}"
     return _verdict(holds), reason

@@ -77,11 +77,14 @@ def _to_baseline(spec: Condition, value: float, baseline: float | None) -> float
     if baseline is None:
         return None
     if spec.bound_name == "difference_to_baseline":
-        return _share(value - baseline, bound)
+        worse = baseline - value if spec.is_falling else value - baseline
+        return _share(worse, bound)
     # a ratio to nothing is none
     if baseline <= 0:
         return None
     ratio = value / baseline
+    if spec.is_falling:
+        return _share(1 - ratio, 1 - bound) if bound < 1 else _share(bound, ratio)
     # the way begins where both are the same: else a healthy candidate is near every small ratio
     return _share(ratio - 1, bound - 1) if bound > 1 else _share(ratio, bound)
 

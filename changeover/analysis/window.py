@@ -7,13 +7,13 @@ baseline instead: retries hide a sick candidate from users and must not hide it 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from changeover.analysis.histogram import Histogram, merge
-from changeover.plan.metrics import METRICS, QUALITY, Source
+from changeover.plan.metrics import CPU_PER_REQUEST, METRICS, QUALITY, THROUGHPUT, Source
 from changeover.plan.statuses import STATUS_RATE, has_status, statuses_of
 
 GATEWAY = "gateway"
@@ -156,6 +156,8 @@ class Measurements:
         failures: Of those, without success.
         durations: How long they took.
         quality: By name of a quality number, how many outcomes had it and their sum.
+        split_requests: Requests of users whom the split sent here.
+        split_successes: Of those that ended well, the sum of 1 / this system's share of the users.
         arrived: Requests at the gateway, for whichever system (of `of_gateway` only).
         refused: Of those, refused by the gateway itself, by reason.
         subsets: What was measured of some of the requests only, by the subset's name
@@ -186,6 +188,8 @@ class Measurements:
     durations: Histogram = field(default_factory=Histogram, metadata={ADD: merge})
     quality: Mapping[str, tuple[int, float]] = field(
         default_factory=dict, metadata={ADD: _add_quality})
+    split_requests: int = 0
+    split_successes: float = field(default=0.0, metadata={ADD: math.fsum})
     arrived: int = 0
     refused: Mapping[str, int] = field(default_factory=dict, metadata={ADD: _add_counts})
     subsets: Mapping[str, Measurements] = field(
@@ -274,7 +278,7 @@ class Window(Measurements):
         return _rate(answered, self.requests)
 
 
-def _rate(count: int, total: int) -> Measured:
+def _rate(count: float, total: int) -> Measured:
     return Measured(count / total if total else None, total)
 
 
@@ -283,7 +287,7 @@ def _per_second(count: int, seconds: int) -> Measured:
     return Measured(count / seconds if seconds else None, seconds)
 
 
-_MEASURES = {
+_MEASURES: Mapping[str, Callable[[Window], Measured]] = {
     "error_rate": lambda w: _rate(sum(w.errors.values()), w.requests),
     "server_error_rate": lambda w: _rate(w.errors.get(ErrorClass.STATUS_5XX, 0), w.requests),
     "user_error_rate": lambda w: _rate(w.user_errors, w.requests),
@@ -293,6 +297,11 @@ _MEASURES = {
     "response_bytes": lambda w: _rate(w.answer_bytes, w.answers),
     "refused_rate": lambda w: _rate(sum(w.refused.values()), w.arrived),
     "request_rate": lambda w: _per_second(w.requests, w.watched),
+    THROUGHPUT: lambda w: Measured(
+        w.split_successes / w.watched if w.split_requests and w.watched else None,
+        w.split_requests),
+    CPU_PER_REQUEST: lambda w: _rate(  # with copies, which are the candidate's work, too
+        (w.cpu_cores or 0) * w.process_samples, w.requests + w.compared if w.cpu_cores else 0),
     "up": lambda w: _rate(w.probes_up, w.probes),
     "memory": lambda w: Measured(
         None if w.memory_bytes is None else float(w.memory_bytes), w.process_samples

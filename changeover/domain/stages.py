@@ -39,6 +39,17 @@ def change_for(stage: Stage, plan: Plan, epoch: int) -> Change:
     )
 
 
+def stage_at(state: RoutingState, plan: Plan) -> str | None:
+    """Return the key of the stage whose mode and percentage traffic has; None for none of them.
+
+    Segments do not matter: a stage of which one was rolled back is still that stage.
+    """
+    for stage in plan.stages():
+        if (state.mode, state.weight) == (_MODES[stage.phase], stage.weight):
+            return stage.key
+    return None
+
+
 def _share(one: RoutingState | Change) -> tuple[object, ...]:
     return one.weight, one.segments, one.kept
 

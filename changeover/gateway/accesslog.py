@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from changeover.analysis.window import ErrorClass
-from changeover.domain.routing import System
+from changeover.domain.routing import BUCKETS, System
 from changeover.gateway.envoy import subsets
 from changeover.gateway.envoy.choice import MEANT
 from changeover.gateway.envoy.synthetic import SYNTHETIC
@@ -159,6 +159,20 @@ def meant_for(entry: Entry) -> System | None:
     if target == "split":
         return entry.chosen or entry.served_by
     return _UNSPLIT.get(target)
+
+
+def share_of(entry: Entry, system: System) -> float | None:
+    """Return a system's share of the users (above 0, at most 1) by which a request was split.
+
+    None when no split decided where its user goes.
+    """
+    target, _, rest = entry.route.partition(":")
+    buckets = rest.partition(":")[0]
+    if target != "split" or not buckets.isdigit():
+        return None
+    candidates = int(buckets) / BUCKETS
+    share = candidates if system is System.CANDIDATE else 1 - candidates
+    return share if share > 0 else None
 
 
 def refusal(entry: Entry) -> str | None:

@@ -19,7 +19,7 @@ from changeover.analysis.histogram import Histogram, bin_of
 from changeover.analysis.window import GATEWAY, SPLIT, Measurements, Met, Sample, fewest
 from changeover.clock import from_timestamp
 from changeover.domain.routing import System
-from changeover.gateway.accesslog import Entry, Outcome, classify, refusal, status_of
+from changeover.gateway.accesslog import Entry, Outcome, classify, refusal, share_of, status_of
 
 _SYSTEMS = frozenset(map(str, System))
 KEEP_SECONDS = 120
@@ -41,6 +41,7 @@ class _Tally:
         self.numbers["client_errors"] += outcome.is_client_error
         self.numbers["user_errors"] += outcome.is_user_error
         self.numbers["redirects"] += outcome.is_redirect
+        self._add_split(entry, outcome)
         if outcome.is_answer:
             self._add_answer(entry.body_bytes or 0)
         if (status := status_of(entry)) is not None:
@@ -48,6 +49,15 @@ class _Tally:
         if outcome.error is not None:
             _count(self.errors, outcome.error)
         _count(self.bins, bin_of(entry.duration_us))
+
+    def _add_split(self, entry: Entry, outcome: Outcome) -> None:
+        """Count a request whose user the split sent to the system, by the system's share."""
+        share = share_of(entry, outcome.system)
+        if share is None:
+            return
+        self.numbers["split_requests"] += 1
+        if outcome.error is None and not outcome.is_client_error:
+            self.numbers["split_successes"] += 1 / share
 
     def _add_answer(self, body_bytes: int) -> None:
         self.numbers["answers"] += 1

@@ -20,6 +20,7 @@ from changeover.analysis.window import Sample, Window
 from changeover.domain.comparisons import PlaceCount
 from changeover.domain.readings import Reading
 from changeover.domain.routing import RoutingState
+from changeover.domain.stages import stage_at
 from changeover.observer.budget_watch import BudgetWatch
 from changeover.observer.guardrail_watch import GUARDRAIL_WINDOWS, GuardrailWatch
 from changeover.observer.recent import Recent, Span
@@ -51,7 +52,9 @@ class Watch:
     """
 
     def __init__(self, plan: Plan, external: ExternalReadings | None = None) -> None:
-        self._external = external
+        self._external, self._plan = external, plan
+        self._stage: str | None = None
+        self._knows_stage = False
         self._triggers = plan.triggers
         self._states = {spec.name: TriggerState() for spec in plan.triggers}
         self._judged: dict[str, Judged] = {}
@@ -122,12 +125,15 @@ class Watch:
         return self._moved or frozenset()
 
     def follow_segments(self, state: RoutingState, *, at: int) -> None:
-        """Note which segments have a place of their own; triggers of one that moved begin anew.
+        """Note which stage it is, and which segments have a place of their own.
+
+        Triggers of a segment that moved begin anew, and those of stages that were entered or left.
 
         Args:
             state: The routing state.
             at: The first second of which everything was measured after the move.
         """
+        self._follow_stage(state, at=at)
         before = self._moved
         self._moved = frozenset([*state.segments, *(f"-{name}" for name in state.kept)])
         # right after a start nothing has moved: nobody knew of any segment before
@@ -136,6 +142,15 @@ class Watch:
         changed = {name.removeprefix("-") for name in before ^ self._moved}
         for spec in self._triggers:
             if spec.segment in changed:
+                self._states[spec.name] = TriggerState()
+                self._begun[spec.name] = at
+
+    def _follow_stage(self, state: RoutingState, *, at: int) -> None:
+        before, self._stage = self._stage, stage_at(state, self._plan)
+        # right after a start nothing was entered: what is remembered stays
+        was_known, self._knows_stage = self._knows_stage, True
+        for spec in self._triggers if was_known and before != self._stage else ():
+            if spec.stages and (before in spec.stages) is not (self._stage in spec.stages):
                 self._states[spec.name] = TriggerState()
                 self._begun[spec.name] = at
 
@@ -198,6 +213,9 @@ class Watch:
         return found
 
     def _judge(self, spec: TriggerSpec, at: int) -> Judged:
+        if spec.stages and self._stage not in spec.stages:
+            listed = ", ".join(spec.stages)
+            return Judged(None, None, f"watched only in {listed}", None, {})
         if spec.is_external:
             return self._judge_external(spec, at)
         if spec.name in self.budgets:

@@ -107,6 +107,11 @@ class Condition(Part):
         return tuple(parse_value(self.measured, part) for part in parts)
 
     @property
+    def is_falling(self) -> bool:
+        """Whether a bound relative to the baseline is the least that is allowed, not the most."""
+        return False
+
+    @property
     def is_to_baseline(self) -> bool:
         """Whether the bound is relative to the baseline, whose value must be known then."""
         return self.bound_name in _TO_BASELINE
@@ -189,8 +194,9 @@ class CheckSpec(Condition):
         None,
         description="Which difference fails the check; `increase` is the default. For "
         "`test: mann_whitney`: `decrease` fails at most 1 / ratio_to_baseline times the baseline's "
-        "mean. For means by evidence: with `decrease` the candidate's must be at least "
-        "ratio_to_baseline times the baseline's, or at most difference_to_baseline lower."
+        "mean. By evidence about means, and with `test: threshold`: with `decrease` the "
+        "candidate's must be at least ratio_to_baseline times the baseline's, or at most "
+        "difference_to_baseline lower."
     )
     range: list[float] | None = Field(
         None, min_length=2, max_length=2,
@@ -222,6 +228,16 @@ class CheckSpec(Condition):
         return self.test == "sequential" or (self.test is None and is_default)
 
     @property
+    def is_by_values(self) -> bool:
+        """Whether the two measured values alone decide about a bound relative to the baseline."""
+        return self.is_to_baseline and not (self.is_sequential or self.is_by_minutes)
+
+    @property
+    def is_falling(self) -> bool:
+        """Whether a bound relative to the baseline is the least that is allowed, not the most."""
+        return self.is_by_values and self.direction == "decrease"
+
+    @property
     def is_of_mean(self) -> bool:
         """Whether evidence decides about the mean of a number, not about a share or a quantile."""
         return self.is_sequential and is_mean(self.metric)
@@ -238,11 +254,15 @@ class CheckSpec(Condition):
 
     @model_validator(mode="after")
     def _minutes_fit(self) -> CheckSpec:
-        if self.direction is not None and not (self.is_by_minutes or self.is_of_mean):
+        has_direction = self.is_by_minutes or self.is_of_mean or self.is_by_values
+        if self.direction is not None and not has_direction:
             raise ValueError(
                 "`direction` works with `test: mann_whitney`, and with "
                 "response_bytes and outcome.NAME by evidence "
-                "(which needs `range`)")
+                "(which needs `range`), and where the two values "
+                "alone decide (`test: threshold`)")
+        if self.is_by_values and self.direction == "either":
+            raise ValueError("`direction: either` works with `test: mann_whitney` only")
         if self.ranks is not None and not self.is_by_minutes:
             raise ValueError("`ranks` works with `test: mann_whitney` only")
         if not self.is_by_minutes:

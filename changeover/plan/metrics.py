@@ -52,7 +52,8 @@ class Metric:
     @property
     def is_of_seconds(self) -> bool:
         """Whether a sample is a second, so that no window has more of them than seconds."""
-        return self.is_rate or self.source in (Source.HEALTH, Source.PROCESS)
+        of_requests = self.name == CPU_PER_REQUEST
+        return self.is_rate or (self.source in (Source.HEALTH, Source.PROCESS) and not of_requests)
 
 
 BY_BUCKET = frozenset({
@@ -62,6 +63,7 @@ BY_BUCKET = frozenset({
 """Metrics that are counted by bucket, so that checks and triggers against the baseline can be
 sequential. For checks there are more: `is_by_bucket`."""
 RESPONSE_BYTES = "response_bytes"
+THROUGHPUT, CPU_PER_REQUEST = "throughput", "cpu_per_request"
 OUTCOME_ERRORS = "outcome_error_rate"
 QUALITY = "outcome."
 """What names of quality metrics begin with: `outcome.confidence`."""
@@ -128,6 +130,9 @@ METRICS = Catalogue({
                "duration that 99 % of requests stay within", 0.99),
         Metric("request_rate", "number", Source.TRAFFIC, "requests per second",
                "requests per second"),
+        Metric(THROUGHPUT, "number", Source.TRAFFIC, "successful requests per second, per whole",
+               "successful requests per second of users whom the split sent to the system, divided "
+               "by its share of the users: as if all users were there"),
         Metric("refused_rate", "share", Source.GATEWAY, "refused by the gateway",
                "share of all requests that the gateway refused itself, without asking a system"),
         Metric("up", "number", Source.HEALTH, "health probes answered (0 to 1)",
@@ -136,6 +141,9 @@ METRICS = Catalogue({
                "highest resident memory of the system's processes together"),
         Metric("cpu", "number", Source.PROCESS, "CPU cores used",
                "mean cores used by the system's processes together"),
+        Metric(CPU_PER_REQUEST, "duration", Source.PROCESS, "CPU time per request",
+               "CPU time of the system's processes for each request that it answered, copies for "
+               "comparison included"),
         Metric("similarity", "share", Source.COMPARISON, "similarity of the answers",
                "mean similarity of the two systems' answers"),
         Metric("match_rate", "share", Source.COMPARISON, "answers that match",

@@ -249,7 +249,8 @@ def _said(condition: CheckSpec | TriggerSpec) -> str:
     shown = [format_value(metric, value) for value in condition.bound_values]
     values = " to ".join(shown)
     if condition.is_to_baseline:
-        return f"more than {values} above the baseline's"
+        side = "below" if condition.is_falling else "above"
+        return f"more than {values} {side} the baseline's"
     return f"{name.replace('_', ' ')} {values}"
 
 

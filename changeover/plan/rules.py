@@ -311,6 +311,8 @@ def _triggers_make_sense(plan: Plan) -> Iterator[Problem]:
             yield Problem((*path, "name"),
                           f"another trigger is called {trigger.name!r}; rename one")
         seen.add(trigger.name)
+        keys = {stage.key: None for stage in plan.stages()}
+        yield from _missing((*path, "stages"), "stage", trigger.stages, dict(keys))
 
 
 def _conditions_can_be_met(plan: Plan) -> Iterator[Problem]:

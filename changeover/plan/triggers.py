@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,8 @@ from changeover.plan.conditions import CheckSpec, Condition
 from changeover.plan.fields import Duration, Name
 from changeover.plan.metrics import BY_BUCKET, METRICS, parse_value
 
+StageKey = Annotated[str, Field(pattern=r"^[a-z]+(-[0-9-]+)?$", examples=["gradual-10"])]
+"""Key of a stage: `shadow`, `beta-5`, `gradual-25`, `full`."""
 LEAST_QUIET = timedelta(minutes=1)
 """Shortest default of `clear_for`."""
 CLEARANCE = 0.1
@@ -49,6 +51,10 @@ class TriggerSpec(Condition):
     )
     min_samples: int = Field(10, ge=1, description="Fewer samples in the window do not count.")
     action: TriggerAction
+    stages: list[StageKey] | None = Field(
+        None, min_length=1,
+        description="Watch it in these stages only, as `gradual-10`; default: always."
+    )
     urgent: bool = Field(
         True,
         description="For `action: rollback`: everyone returns at once; false: in the steps of "
@@ -61,6 +67,12 @@ class TriggerSpec(Condition):
         description="How a bound that is relative to the baseline is judged. `sequential`, the "
         "default where requests are counted by user: by the evidence of the stage, as gates are. "
         "`threshold`: by the two values of the window."
+    )
+    direction: Literal["increase", "decrease"] | None = Field(
+        None,
+        description="For bounds relative to the baseline with `test: threshold`: which difference "
+        "is bad; `increase` is the default. With `decrease` it fires below ratio_to_baseline times "
+        "the baseline's value, or more than difference_to_baseline below it."
     )
     clear_at: str | int | float | None = Field(
         None,
@@ -78,6 +90,11 @@ class TriggerSpec(Condition):
         """Whether evidence by users decides, not the two values of the window."""
         is_default = self.is_to_baseline and self.metric in BY_BUCKET
         return self.test == "sequential" or (self.test is None and is_default)
+
+    @property
+    def is_falling(self) -> bool:
+        """Whether a bound relative to the baseline is the least that is allowed, not the most."""
+        return self.is_to_baseline and self.direction == "decrease"
 
     @property
     def is_by_itself(self) -> bool:
@@ -135,7 +152,11 @@ class TriggerSpec(Condition):
             low, high = self.bound_values
             return not low <= value <= high
         bound = self.clear_bound
-        return value <= bound if self.bound_name in _TOO_HIGH else value >= bound
+        return value <= bound if self._is_too_high else value >= bound
+
+    @property
+    def _is_too_high(self) -> bool:
+        return self.bound_name in _TOO_HIGH and not self.is_falling
 
     @property
     def clear_bound(self) -> float:
@@ -143,6 +164,12 @@ class TriggerSpec(Condition):
         if self.clear_at is not None:
             return self._parsed_clear_at()
         name, bound = self.bound_name, self.bound_values[0]
+        # a difference is above 0 in the plan; how far below the baseline is below 0
+        if self.is_falling and name == "difference_to_baseline":
+            return -(1 - CLEARANCE) * bound
+        # of what is missing to the baseline's value, or of the margin above it
+        if self.is_falling:
+            return bound + CLEARANCE * abs(1 - bound)
         # of the margin above 1, not of the ratio: 1.2 is back at 1.18, not at 1.08
         if name == "ratio_to_baseline" and bound > 1:
             return 1 + (1 - CLEARANCE) * (bound - 1)
@@ -229,6 +256,18 @@ class TriggerSpec(Condition):
         return self
 
     @model_validator(mode="after")
+    def _direction_fits(self) -> TriggerSpec:
+        if self.direction is None:
+            return self
+        if not self.is_to_baseline or self.is_sequential:
+            raise ValueError(
+                "`direction` works with ratio_to_baseline or difference_to_baseline "
+                "and `test: threshold`")
+        if self.is_falling and self.clear_at is not None:
+            raise ValueError("`clear_at` does not work with `direction: decrease`; remove it")
+        return self
+
+    @model_validator(mode="after")
     def _clears_inside(self) -> TriggerSpec:
         if self.clear_at is None:
             return self
@@ -237,9 +276,9 @@ class TriggerSpec(Condition):
                 "`clear_at` does not work with `between`: it is over when "
                 "the value is outside for `clear_for`; remove clear_at")
         back, bound = self._parsed_clear_at(), self.bound_values[0]
-        is_inside = back <= bound if self.bound_name in _TOO_HIGH else back >= bound
+        is_inside = back <= bound if self._is_too_high else back >= bound
         if not is_inside:
-            side = "at most" if self.bound_name in _TOO_HIGH else "at least"
+            side = "at most" if self._is_too_high else "at least"
             given = getattr(self, self.bound_name)
             raise ValueError(
                 f"clear_at {self.clear_at}: the trigger would be over while "

@@ -66,7 +66,8 @@ def condition(spec: TriggerSpec) -> str:
     segment = f" in {spec.segment}" if spec.segment else ""
     lasting = f", for {format_duration(spec.for_)}" if spec.for_ else ""
     what = f"{spec.measured.words} of {spec.of}{segment}"
-    return f"{what} {describe_bound(spec)}{lasting}"
+    where = f", in {' and '.join(spec.stages)}" if spec.stages else ""
+    return f"{what} {describe_bound(spec)}{lasting}{where}"
 
 
 def as_text(found: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from changeover.analysis.check import needed_samples
 from changeover.analysis.histogram import BINS_PER_DECADE, bin_of
 from changeover.analysis.window import GATEWAY, SHADOW, ErrorClass
 from changeover.plan.conditions import Condition
-from changeover.plan.metrics import Source
+from changeover.plan.metrics import CPU_PER_REQUEST, THROUGHPUT, Source
 from changeover.plan.statuses import STATUS_RATE, has_status
 from changeover.plan.triggers import TriggerSpec
 
@@ -32,6 +32,10 @@ MOST_BINS = 20 * BINS_PER_DECADE
 """Bins that a histogram can have: no request takes 10**20 microseconds."""
 SLACK = 1e-6
 """Share by which a rounded sum may be off; what is that near is left to the trigger's function."""
+
+
+_UNCOUNTED = (THROUGHPUT, CPU_PER_REQUEST)
+"""Metrics that no two sums tell: the trigger's own function decides everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ def _whole(spec: Condition) -> Reading | None:
     if spec.metric in ("memory", "cpu"):
         name = {"memory": "memory_bytes", "cpu": "cpu_cores"}[spec.metric]
         return Reading(None, _extreme(spec, name), lambda row: float(name in row))
+    if spec.metric in _UNCOUNTED:
+        return Reading(None, _field("requests"), _field("requests"))
     if spec.metric == STATUS_RATE:
         return _answered(list(spec.status or []))
     return _READINGS[spec.metric]
@@ -127,6 +133,8 @@ def may_hold(
     metric = spec.measured
     if metric.quantile is not None:
         return is_known & _may_quantile(spec, number, of, metric.quantile)
+    if spec.metric in _UNCOUNTED:
+        return np.ones(len(of), np.bool_)
     if spec.metric in ("memory", "cpu"):
         # Of readings on both sides of a range the mean may lie within it.
         return is_known if spec.bound_name == "between" else is_known & (number > 0)
@@ -174,6 +182,11 @@ def _may_be(spec: Condition, value: Reals) -> Flags:
 def _may_exceed(spec: TriggerSpec, value: Reals, other: Reals) -> Flags:
     """Where the bound relative to the baseline may be exceeded: then the trigger's is true."""
     bound = spec.bound_values[0]
+    if spec.is_falling:
+        is_ratio = spec.bound_name == "ratio_to_baseline"
+        least = other * bound if is_ratio else other - bound
+        lower: Flags = value <= least + SLACK * np.abs(least) + 1e-12
+        return lower
     limit = other * bound if spec.bound_name == "ratio_to_baseline" else other + bound
     found: Flags = value >= limit - SLACK * np.abs(limit) - 1e-12
     return found

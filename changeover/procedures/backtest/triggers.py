@@ -204,6 +204,10 @@ def _stands_for(seen: _Seen, span: Span) -> str | None:
     """Return whose samples a trigger sees in a time; None, with the reason noted, when nobody's."""
     spec = seen.spec
     source = spec.measured.source
+    if spec.stages:
+        seen.why_not["it is watched in some stages only, which are not told apart"] = None
+        seen.is_unseen = True
+        return None
     if spec.is_sequential:  # evidence is asked elsewhere, about stages and not about seconds
         return None
     if spec.path is not None:

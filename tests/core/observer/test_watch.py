@@ -212,3 +212,40 @@ def test_budget_takes_stored_minutes_and_counts_none_of_them_again() -> None:
         watch.step(at)
         counted.append(watch.judged["errors"].numbers["samples"])
     assert counted == [900, 10]
+
+
+def at_percent(percent: int) -> RoutingState:
+    """Return the routing state of a gradual stage."""
+    return RoutingState("watched", Mode.GRADUAL, weight=percent * 100)
+
+
+def test_a_trigger_of_some_stages_is_watched_only_there() -> None:
+    """What fails at another percentage fires nothing, and what failed before is not counted."""
+    watch = Watch(plan(stages=["gradual-50"]))
+    watch.follow_segments(at_percent(25), at=100)
+    assert steps(watch, range(100, 110)) == []
+    assert "watched only in gradual-50" in watch.judged["errors"].reason
+    watch.follow_segments(at_percent(50), at=110)
+    assert steps(watch, range(110, 120)) == [113]
+
+
+def test_a_trigger_of_some_stages_begins_anew_when_they_are_left() -> None:
+    """It fired in its stage; entered again, it may fire again."""
+    watch = Watch(plan(stages=["gradual-50"]))
+    watch.follow_segments(at_percent(50), at=100)
+    assert steps(watch, range(100, 110)) == [103]
+    watch.follow_segments(at_percent(25), at=110)
+    assert watch.states["errors"].fired_at is None
+    watch.follow_segments(at_percent(50), at=120)
+    assert steps(watch, range(120, 130)) == [123]
+
+
+def test_a_restart_within_a_stage_resets_nothing() -> None:
+    """The observer was killed: what was true before counts."""
+    watch = Watch(plan(stages=["gradual-50"]))
+    watch.follow_segments(at_percent(50), at=100)
+    steps(watch, range(100, 103))
+    again = Watch(plan(stages=["gradual-50"]))
+    again.resume(watch.states, since=100, begun=watch.begun, moved=watch.moved)
+    again.follow_segments(at_percent(50), at=103)
+    assert steps(again, range(103, 105)) == [103]

@@ -21,6 +21,8 @@ BASE: dict[str, Any] = {"metric": "error_rate", "test": "mann_whitney"}
     ({"metric": "outcome_error_rate", "ratio_to_baseline": 1.1}, "does not work with outcome_err"),
     ({"metric": "similarity", "ratio_to_baseline": 1.1}, "does not work with similarity"),
     ({"test": "threshold", "direction": "either", "ratio_to_baseline": 1.1},
+     "`direction: either` works with `test: mann_whitney` only"),
+    ({"test": None, "direction": "decrease", "ratio_to_baseline": 1.1},
      "`direction` works with `test: mann_whitney`, and with response_bytes and outcome.NAME"),
     ({"direction": "upwards", "ratio_to_baseline": 1.1}, "direction"),
 ])
