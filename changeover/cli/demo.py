@@ -76,6 +76,7 @@ def demo(
     began = time.monotonic()
     with running(stack) as store, kept(stack.keeper):
         try:
+            staged.admit(store)
             staged.load.start()
             _show(f"ready after {time.monotonic() - began:.0f} s; Prefect: {stack.ui_url}  "
                   f"Console: {stack.console_url}")

@@ -47,7 +47,21 @@ USED_EVERY = timedelta(minutes=1)
 
 def create(store: Store, wanted: Token) -> tuple[Token, str]:
     """Make a token, whatever its id; return it and its text, which nobody can ever see again."""
-    token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    text = new_text()
+    return save(store, wanted, text), text
+
+
+def new_text() -> str:
+    """Return the text of a token that opens nothing until it is saved."""
+    return f"chg_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
+
+
+def save(store: Store, wanted: Token, text: str) -> Token:
+    """Save a token, whatever its id, by the text that `new_text` made; return it."""
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise ValueError("not the text of a token")
+    token_id, secret = form.groups()
     token = replace(wanted, id=token_id)
     row = to_row(TokenRow, token)
     row.digest = _digest(secret)
@@ -56,7 +70,7 @@ def create(store: Store, wanted: Token) -> tuple[Token, str]:
         audit.append(session, token.migration, NewEvent(
             actor=token.created_by, kind="token.created", at=token.created_at,
             data={"id": token_id, "name": token.name, "scope": str(token.scope)}))
-    return token, f"chg_{token_id}_{secret}"
+    return token
 
 
 def find(store: Store, migration: str, text: str, *, now: datetime) -> Token | None:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from changeover import clock
 from changeover.domain.routing import System
+from changeover.domain.tokens import Scope, Token
 from changeover.machine.files import write_atomically
 from changeover.machine.ports import free_port, is_free
 from changeover.plan.model import Plan
 from changeover.site.home import Home
+from changeover.store import tokens
+from changeover.store.engine import Store
 from changeover.supervisor.child import Child
 from changeover.supervisor.demo import FAULT_VARIABLE, FAULTS_FILE_VARIABLE, Faults, stats_file
 from changeover.supervisor.examples import Example, Prepared
 from changeover.supervisor.keeper import PROJECT
 from changeover.supervisor.stack import Beside, Settings
+
+CONSOLE_VARIABLE = "CONSOLE_URL"
+CONSOLE_TOKEN_VARIABLE = "CONSOLE_TOKEN"  # noqa: S105  the variable's name, not a token
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,20 @@ class Staged:
         settings: For the stack.
         load: The process that sends users' requests, not started.
         faults: Begins the example's faults.
+        token: Lets the example's processes write to the console, once `admit` has saved it.
     """
 
     plan: Plan
     settings: Settings
     load: Child
     faults: Faults
+    token: str = field(repr=False)
+
+    def admit(self, store: Store) -> None:
+        """Have the console take what the example's processes report."""
+        tokens.save(store, Token(
+            self.plan.migration, "demo", Scope.WRITE, created_at=clock.now(), created_by="demo"),
+            self.token)
 
 
 def stage(home: Home, name: str, example: Example, prepared: Prepared, wanted: Wanted) -> Staged:
@@ -72,15 +87,19 @@ def stage(home: Home, name: str, example: Example, prepared: Prepared, wanted: W
     write_atomically(path, json.dumps(document, indent=1))
     faults_file = home.root / "faults.json"
     token = secrets.token_urlsafe(24)
-    env = {FAULT_VARIABLE: token, FAULTS_FILE_VARIABLE: str(faults_file)}
+    console, console_token = (
+        f"127.0.0.1:{wanted.console_port or _port(8190)}", tokens.new_text())
+    env = {FAULT_VARIABLE: token, FAULTS_FILE_VARIABLE: str(faults_file),
+           CONSOLE_VARIABLE: f"http://{console}", CONSOLE_TOKEN_VARIABLE: console_token}
     beside = tuple(_beside(example, prepared))
     settings = Settings(
         path, wanted.prefect_port or _port(4200), wanted.reports_port or _port(8180),
-        f"127.0.0.1:{wanted.console_port or _port(8190)}", system_env=env, beside=beside)
+        console, system_env=env, beside=beside)
     addresses = {other.name: other.url for other in beside} | {
         str(system): prepared.plan.system(str(system)).url for system in System}
-    return Staged(prepared.plan, settings, _load(home, example, prepared.plan, wanted),
-                  Faults(addresses, token, faults_file))
+    load = _load(home, example, prepared.plan, wanted)
+    return Staged(prepared.plan, settings, replace(load, env=env),
+                  Faults(addresses, token, faults_file), console_token)
 
 
 def _beside(example: Example, prepared: Prepared) -> list[Beside]:
@@ -99,8 +118,7 @@ def _load(home: Home, example: Example, plan: Plan, wanted: Wanted) -> Child:
         "traffic",
         [sys.executable, "-m", example.load, "--url", f"http://{plan.routing.listen}",
          "--rate", str(rate), "--users", str(users), "--stats", str(stats_file(home))],
-        home.logs / "traffic.log", {FAULTS_FILE_VARIABLE: str(home.root / "faults.json")},
-        PROJECT, restart=False)
+        home.logs / "traffic.log", directory=PROJECT, restart=False)
 
 
 def _port(wanted: int) -> int:

@@ -90,3 +90,15 @@ def test_a_revoked_token_stays_revoked(store: Store) -> None:
 def test_scopes_include_the_smaller_ones(has: Scope, wanted: Scope, is_enough: bool) -> None:
     """Who may write may read; nobody gets more than that."""
     assert has.allows(wanted) == is_enough
+
+
+def test_a_text_opens_nothing_until_it_is_saved(store: Store) -> None:
+    """Processes can be given a token before there is a store, and nonsense is never saved."""
+    text_ = tokens.new_text()
+    assert tokens.find(store, "shop", text_, now=NOW) is None
+    wanted = Token("shop", name="demo", scope=Scope.WRITE, created_at=NOW, created_by="demo")
+    saved = tokens.save(store, wanted, text_)
+    found = tokens.find(store, "shop", text_, now=NOW)
+    assert found is not None and found.id == saved.id
+    with pytest.raises(ValueError, match="not the text of a token"):
+        tokens.save(store, wanted, "chg_short")

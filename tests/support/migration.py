@@ -139,6 +139,7 @@ def migration(
         store = stack.start()
         ends.callback(store.close)
         ends.enter_context(kept(stack.keeper))
+        staged.admit(store)
         staged.load.start()
         wait_for((home.root / "load.json").exists, seconds=60, what="the users")
         yield Migration(name, home, staged, stack, store)
