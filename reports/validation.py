@@ -74,5 +74,5 @@ def write(run: SuiteRun, checks: Sequence[SuiteCheck], directory: Path) -> dict[
     """
     return write_files({
         "html": render_html(run, checks), "md": render_markdown(run, checks),
-        "json": render_json(run, checks), "xml": junit_xml(run.suite, checks),
+        "json": render_json(run, checks), "xml": junit_xml({run.suite: checks}),
     }, directory, name=f"{run.migration}-{run.suite}-{run.id}")

@@ -1,4 +1,4 @@
-"""The command that runs a validation suite."""
+"""The command that runs validation suites."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from changeover.cli.common import (
     unstarted_plan_option,
 )
 from changeover.domain.suites import SuiteVerdict
-from changeover.domain.verdict import Verdict
+from changeover.domain.verdict import Verdict, worst
 from changeover.errors import EXIT_FAILED, EXIT_OK
 from changeover.site.site import Site
 from changeover.store import validations
@@ -36,33 +36,52 @@ _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 @click.command(epilog="\b\nExamples:\n"
                "  changeover validate staging --plan plans/own.yaml\n"
                "  changeover validate pre_cutover --junit results.xml\n"
+               "  changeover validate smoke staging --plan plans/own.yaml --env staging\n"
                "  changeover validate post_cutover --output json\n"
                "\b\nExit codes: 0 every check passed, 1 one failed or could not be decided.")
-@click.argument("suite", shell_complete=completing.suites)
+@click.argument("suites", metavar="SUITE...", nargs=-1, required=True,
+                shell_complete=completing.suites)
 @site_command
 @unstarted_plan_option
 @environment_option
 @click.option("--junit", type=FILE, help="Write the results as JUnit XML, too.")
-def validate(session: Session, suite: str, junit: Path | None) -> int:
+def validate(session: Session, suites: tuple[str, ...], junit: Path | None) -> int:
     """Run the checks of a suite and show every failure at once.
 
-    With a running migration the results are saved in its store.
+    Several suites run one after the other, each to its end. With a running migration the results
+    are saved in its store.
     """
+    target = _target(session)
+    for suite in suites:
+        # a misspelt name is said before the first suite has run for an hour
+        checks_of(target.plan, suite)
+    found = {}
+    for suite in dict.fromkeys(suites):
+        runs = found[suite] = _run_with_bars(session, target, suite)
+        if session.plan_file is None:
+            _save(session.site, suite, runs)
+    results = {suite: [as_stored(0, run) for run in runs] for suite, runs in found.items()}
+    if junit is not None:
+        junit.write_text(junit_xml(results))
+    verdict = worst([verdict_of(runs) for runs in found.values()])
+    data = [{"suite": suite, "verdict": verdict_of(runs),
+             "checks": [asdict(each) for each in results[suite]]} for suite, runs in found.items()]
+    texts = [as_text(suite, runs) for suite, runs in found.items()]
+    if len(found) == 1:
+        session.show(texts[0], data[0])
+    else:
+        told = ", ".join(f"{suite} {verdict_of(runs)}" for suite, runs in found.items())
+        session.show("\n\n".join([*texts, f"{len(found)} suites: {verdict} ({told})"]),
+                     {"verdict": verdict, "suites": data})
+    return EXIT_OK if verdict is Verdict.PASS else EXIT_FAILED
+
+
+def _target(session: Session) -> CheckTarget:
+    """Return what the suites examine: the plan of a file, or the migration that runs."""
     # a plan that was not started has no store to save results in
     if session.plan_file is not None:
-        target = CheckTarget(session.load_plan(), session.plan_file.absolute().parent)
-        runs = _run_with_bars(session, target, suite)
-    else:
-        runs = _run_with_bars(session, CheckTarget.of(session.site), suite)
-        _save(session.site, suite, runs)
-    results = [as_stored(0, run) for run in runs]
-    if junit is not None:
-        junit.write_text(junit_xml(suite, results))
-    verdict = verdict_of(runs)
-    checks = [asdict(each) for each in results]
-    data = {"suite": suite, "verdict": verdict, "checks": checks}
-    session.show(as_text(suite, runs), data)
-    return EXIT_OK if verdict is Verdict.PASS else EXIT_FAILED
+        return CheckTarget(session.load_plan(), session.plan_file.absolute().parent)
+    return CheckTarget.of(session.site)
 
 
 def _run_with_bars(session: Session, target: CheckTarget, suite: str) -> list[CheckRun]:

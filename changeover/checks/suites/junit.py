@@ -1,4 +1,4 @@
-"""A suite's results as JUnit XML, which every CI system reads. Pure.
+"""Results of suites as JUnit XML, which every CI system reads. Pure.
 
 Source: the format of the Jenkins xUnit plugin (junit-10.xsd).
 """
@@ -6,7 +6,7 @@ Source: the format of the Jenkins xUnit plugin (junit-10.xsd).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as Xml
 
 from changeover.domain.suites import SuiteCheck
@@ -17,10 +17,21 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAGS = {Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: "error"}
 
 
-def junit_xml(suite: str, results: Sequence[SuiteCheck]) -> str:
-    """Return the document; an inconclusive check is an error, as it is no pass."""
-    verdicts = [result.verdict for result in results]
+def junit_xml(suites: Mapping[str, Sequence[SuiteCheck]]) -> str:
+    """Return the document; an inconclusive check is an error, as it is no pass.
+
+    Args:
+        suites: The results of each suite by its name, in the order of the document.
+    """
     root = Xml.Element("testsuites")
+    for suite, results in suites.items():
+        _add_suite(root, suite, results)
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_suite(root: Xml.Element, suite: str, results: Sequence[SuiteCheck]) -> None:
+    verdicts = [result.verdict for result in results]
     top = Xml.SubElement(
         root, "testsuite", name=suite, tests=str(len(results)),
         failures=str(verdicts.count(Verdict.FAIL)),
@@ -35,8 +46,6 @@ def junit_xml(suite: str, results: Sequence[SuiteCheck]) -> str:
             Xml.SubElement(case, "system-out").text = reason
         else:
             Xml.SubElement(case, _TAGS[result.verdict], message=reason).text = reason
-    Xml.indent(root)
-    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _clean(text: str) -> str:

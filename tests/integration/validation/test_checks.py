@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -286,3 +287,31 @@ def test_command_validate_ends_with_1_and_writes_junit(pair: CheckTarget, tmp_pa
     assert done.returncode == 1, done.stderr
     assert "status 200, not 404" in done.stdout
     assert "failures=\"1\"" in (tmp_path / "junit.xml").read_text()
+
+
+def test_several_suites_run_in_order_and_are_one_report(
+    pair: CheckTarget, tmp_path: Path
+) -> None:
+    """Each runs to its end though another failed; a misspelt one is said before any runs."""
+    plan = tmp_path / "plan.yaml"
+    document = pair.plan.model_copy(update={"suites": {}}).model_dump_json(
+        exclude_none=True, exclude_defaults=True, by_alias=True)
+    plan.write_text(document[:-1] + ', "suites": {"first": [{"kind": "http", "status": 404}], '
+                    '"second": [{"kind": "http", "path": "/a"}]}}')
+
+    def validate(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "changeover.cli", "validate", *arguments, "--plan", str(plan)],
+            capture_output=True, text=True, timeout=300, check=False)
+
+    done = validate("first", "second", "--junit", str(tmp_path / "junit.xml"))
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.rstrip().endswith("2 suites: fail (first fail, second pass)")
+    assert (tmp_path / "junit.xml").read_text().count("<testsuite ") == 2
+    told = json.loads(validate("first", "second", "--output", "json").stdout)
+    assert [(each["suite"], each["verdict"]) for each in told["suites"]] == [
+        ("first", "fail"), ("second", "pass")]
+    wrong = validate("first", "thrid")
+    assert wrong.returncode == 2
+    assert "has no suite 'thrid'" in wrong.stderr
+    assert not wrong.stdout
