@@ -13,7 +13,7 @@ from changeover.domain.tokens import Scope, Token
 from changeover.machine.files import write_atomically
 from changeover.machine.ports import free_port, is_free
 from changeover.plan.model import Plan
-from changeover.site.home import Home
+from changeover.site.home import HOME_VARIABLE, Home
 from changeover.store import tokens
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child
@@ -24,6 +24,8 @@ from changeover.supervisor.stack import Beside, Settings
 
 CONSOLE_VARIABLE = "CONSOLE_URL"
 CONSOLE_TOKEN_VARIABLE = "CONSOLE_TOKEN"  # noqa: S105  the variable's name, not a token
+SERVICE_VARIABLE = "SERVICE_{}_URL"
+"""Says where a service of the example is, by its name in capitals."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,11 @@ def stage(home: Home, name: str, example: Example, prepared: Prepared, wanted: W
     token = secrets.token_urlsafe(24)
     console, console_token = (
         f"127.0.0.1:{wanted.console_port or _port(8190)}", tokens.new_text())
-    env = {FAULT_VARIABLE: token, FAULTS_FILE_VARIABLE: str(faults_file),
-           CONSOLE_VARIABLE: f"http://{console}", CONSOLE_TOKEN_VARIABLE: console_token}
     beside = tuple(_beside(example, prepared))
+    env = {HOME_VARIABLE: str(home.root), FAULT_VARIABLE: token,
+           FAULTS_FILE_VARIABLE: str(faults_file),
+           CONSOLE_VARIABLE: f"http://{console}", CONSOLE_TOKEN_VARIABLE: console_token,
+           **{SERVICE_VARIABLE.format(_as_variable(other.name)): other.url for other in beside}}
     settings = Settings(
         path, wanted.prefect_port or _port(4200), wanted.reports_port or _port(8180),
         console, system_env=env, beside=beside)
@@ -119,6 +123,10 @@ def _load(home: Home, example: Example, plan: Plan, wanted: Wanted) -> Child:
         [sys.executable, "-m", example.load, "--url", f"http://{plan.routing.listen}",
          "--rate", str(rate), "--users", str(users), "--stats", str(stats_file(home))],
         home.logs / "traffic.log", directory=PROJECT, restart=False)
+
+
+def _as_variable(name: str) -> str:
+    return name.upper().replace("-", "_")
 
 
 def _port(wanted: int) -> int:

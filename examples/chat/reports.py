@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,11 +12,11 @@ import aiohttp
 from aiohttp import web
 
 from examples.chat.client import Delivery
+from examples.shared.load import fault
 
 CONSOLE_VARIABLE, TOKEN_VARIABLE = "CONSOLE_URL", "CONSOLE_TOKEN"
-HELPDESK_VARIABLE = "HELPDESK_URL"
+HELPDESK_VARIABLE = "SERVICE_HELPDESK_URL"
 HELPDESK = "http://127.0.0.1:8303"
-FAULTS_VARIABLE = "CHANGEOVER_FAULTS_FILE"
 CALLBACK_SECONDS = 6.0
 """A callback that did not come within this time is missing."""
 USUAL_EVERY = 50
@@ -116,7 +114,7 @@ class Reports:
             "id": f"{self._run}-{self._number}", "system": system, "success": is_good,
             "seconds": delivery.seconds, "key": user, "quality": quality})
         is_usual = self._number % USUAL_EVERY == 0
-        is_spike = (_fault() == "complaints" and system == "candidate"
+        is_spike = (fault() == "complaints" and system == "candidate"
                     and self._number % SPIKE_EVERY == 0)
         if is_usual or is_spike or not is_good:
             why = ", ".join(delivery.flaws) or "the answer did not help"
@@ -166,12 +164,3 @@ class Reports:
         await self.send()
         if self._session is not None:
             await self._session.close()
-
-
-def _fault() -> str:
-    """Return the fault that the demo asks of the load; none without one."""
-    path = os.environ.get(FAULTS_VARIABLE, "")
-    try:
-        return str(json.loads(Path(path).read_text()).get("kind", "none")) if path else "none"
-    except (OSError, ValueError, AttributeError):
-        return "none"
