@@ -154,7 +154,7 @@ def _request_of(console: Console, item: str, content: bytes) -> ClaimRequest:
     return claims.claiming(NewClaim(
         item, body.system, body.holder, lease=lease,
         key=body.key or "", segments=told | by_key,
-        salt=plan.routing.salt or ""))
+        rule=plan.routing.rule))
 
 
 def _roll_back(console: Console) -> str | None:

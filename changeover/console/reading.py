@@ -68,7 +68,7 @@ async def _decision(
     spec = site.plan.routing
     segments = console.check_segments(segment) | spec.segments_of(key)
     state = await asyncio.to_thread(routing.read, site.store, site.migration)
-    found = explain(state, key, segments, salt=spec.salt or "")
+    found = explain(state, key, segments, rule=spec.rule)
     return DecisionOut(
         key=shown(key), system=found.system,
         because=found.because, bucket=found.bucket,

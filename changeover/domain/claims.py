@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from changeover.domain.routing import TRIED, Explanation, Mode, RoutingState, System, explain
+from changeover.plan.routing import HASHED, KeyRule
 
 
 class Status(StrEnum):
@@ -81,7 +82,7 @@ class NewClaim:
         lease: How long the claim holds unless it is renewed.
         key: The key that decides between the systems; empty for the item itself.
         segments: Segments that the item's user belongs to.
-        salt: The plan's `routing.salt`.
+        rule: How the plan makes a bucket of a key.
     """
 
     item: str
@@ -90,11 +91,11 @@ class NewClaim:
     lease: timedelta
     key: str = ""
     segments: frozenset[str] = frozenset()
-    salt: str = ""
+    rule: KeyRule = HASHED
 
     def decision(self, state: RoutingState) -> Explanation:
         """Return which system the routing state gives the item's user to, and why."""
-        return explain(state, self.key or self.item, self.segments, salt=self.salt)
+        return explain(state, self.key or self.item, self.segments, rule=self.rule)
 
 
 def claim(

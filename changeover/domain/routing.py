@@ -6,26 +6,23 @@ Writing the state is `changeover.store.routing`; carrying it to Envoy is `change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-import xxhash
-
+from changeover.domain.buckets import BLANKS as BLANKS
+from changeover.domain.buckets import BUCKETS as BUCKETS
+from changeover.domain.buckets import Key as Key
+from changeover.domain.buckets import bucket as bucket
+from changeover.domain.buckets import digest as digest
+from changeover.domain.buckets import number_of
+from changeover.domain.buckets import values_of as values_of
 from changeover.domain.closed_ways import NEXT_STEP, why_not
 from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
 from changeover.plan.members import ALL, COPIED, NONE, SHARE, Reach
+from changeover.plan.routing import HASHED, KeyRule
 from changeover.plan.units import format_percent
-
-BUCKETS = 10_000
-digest: Callable[..., int] = xxhash.xxh64_intdigest
-"""The hash of `bucket`, with seed 0; for those who make the same choice millions of times."""
-BLANKS = " \t"
-"""What HTTP takes away around a header's value."""
-Key = str | bytes | list[str | bytes] | list[str] | list[bytes] | tuple[str | bytes, ...]
-"""A user's key: as text, as the header's own bytes, or all values of a header that came more than
-once. In a text, bytes that are not UTF-8 stand as halves of surrogate pairs (PEP 383)."""
 
 
 class System(StrEnum):
@@ -182,52 +179,9 @@ class Change:
     """Further facts for the change's audit event, such as the schedule of a return."""
 
 
-def values_of(key: Key | None) -> tuple[bytes, ...]:
-    """Return the header's values as the gateway hashes them; none for a request without a key.
-
-    The blanks around a value are not part of it, and one empty value makes all of them none.
-
-    Raises:
-        UnicodeEncodeError: The text has half of a surrogate pair that stands for no byte: no
-            request can carry it.
-        TypeError: It is neither text nor bytes.
-    """
-    if key is None:
-        return ()
-    values = tuple(_sent(one) for one in (key if isinstance(key, list | tuple) else (key,)))
-    return values if all(values) else ()
-
-
-def _sent(value: object) -> bytes:
-    if isinstance(value, bytes):
-        return value.strip(BLANKS.encode())
-    if not isinstance(value, str):
-        raise TypeError(f"a key is text or bytes, not {type(value).__name__}")
-    return value.strip(BLANKS).encode("utf-8", "surrogateescape")
-
-
-def bucket(key: Key, *, salt: str = "") -> int:
-    """Return the bucket 0..9999 of a user's key: `xxh64(key, seed 0) % 10_000`.
-
-    The same rule as Envoy's header hash policy with weighted clusters, so gateway and code agree.
-    Of several values the sorted ones are hashed one after the other, each with the hash before it
-    as the seed. A plan with `routing.salt` hashes the salt followed by the first value.
-
-    Raises:
-        UnicodeEncodeError: No request can carry the key.
-    """
-    values = values_of(key)
-    # the gateway puts salt and key together in one header, and hashes that
-    if salt:
-        values = (salt.encode() + b"".join(values[:1]),)
-    number = 0
-    for value in sorted(values) or [b""]:
-        number = digest(value, number)
-    return number % BUCKETS
-
-
 def decide(
-    state: RoutingState, key: Key | None, segments: frozenset[str] = frozenset(), *, salt: str = ""
+    state: RoutingState, key: Key | None, segments: frozenset[str] = frozenset(), *,
+    rule: KeyRule = HASHED,
 ) -> System:
     """Return the system whose answer a user gets.
 
@@ -235,9 +189,9 @@ def decide(
         state: The routing state.
         key: The user's key; None or empty when the request carries none.
         segments: Names of the segments the user belongs to.
-        salt: The plan's `routing.salt`.
+        rule: How the plan makes a bucket of a key.
     """
-    return explain(state, key, segments, salt=salt).system
+    return explain(state, key, segments, rule=rule).system
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +204,8 @@ class Explanation:
 
 
 def explain(
-    state: RoutingState, key: Key | None, segments: frozenset[str] = frozenset(), *, salt: str = ""
+    state: RoutingState, key: Key | None, segments: frozenset[str] = frozenset(), *,
+    rule: KeyRule = HASHED,
 ) -> Explanation:
     """Return which system's answer a user gets, with the reason in words.
 
@@ -258,9 +213,9 @@ def explain(
         state: The routing state.
         key: The user's key as it stands in the request; None or empty without one.
         segments: Names of the segments the user belongs to.
-        salt: The plan's `routing.salt`.
+        rule: How the plan makes a bucket of a key.
     """
-    number, why_none = _number(key, salt)
+    number, why_none = _number(key, rule)
     moved = [name for name in state.segments if name in segments]
     kept = [name for name in state.kept if name in segments]
     share = f"{state.mode} {format_percent(state.weight)}"
@@ -281,14 +236,14 @@ def explain(
                        f"bucket {number} is {relation} {state.weight} ({share})", number)
 
 
-def _number(key: Key | None, salt: str) -> tuple[int | None, str]:
+def _number(key: Key | None, rule: KeyRule) -> tuple[int | None, str]:
     """Return the bucket of a request, or None and what it is that has none."""
     try:
-        if not values_of(key):
-            return None, "a request without a key"
-        return bucket(key or "", salt=salt), ""
+        number = number_of(key, rule)
+        is_numbered = number is not None or not values_of(key)
     except UnicodeEncodeError:
         return None, "a key that no request can carry"
+    return number, "a request without a key" if is_numbered else "a key without a number at its end"
 
 
 def apply(state: RoutingState, change: Change) -> RoutingState:

@@ -14,22 +14,13 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from changeover.domain.routing import (
-    BLANKS,
-    BUCKETS,
-    SPLIT,
-    Key,
-    Mode,
-    System,
-    bucket,
-    decide,
-    digest,
-    values_of,
-)
+from changeover.domain.buckets import BLANKS, BUCKETS, Key, bucket, digest, number_of, values_of
+from changeover.domain.routing import SPLIT, Mode, System, decide
 from changeover.flags import conditions
 from changeover.flags.conditions import Context, Predicate
 from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot
 from changeover.plan.flags import DISABLED, ENABLED, FlagSpec, Kind, Mirror, RuleSpec, as_spec
+from changeover.plan.routing import KeyRule
 from changeover.plan.units import format_percent
 
 Scalar = bool | int | float | str
@@ -165,7 +156,8 @@ class _Builder:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._state = snapshot.state
-        self._draw = _drawing(snapshot.salt)
+        self._keyless = "no number at the key's end" if snapshot.rule.modulo else "no key"
+        self._draw = _drawing(snapshot.rule)
         self._gateway: dict[str, Predicate] = {}
         for name, spec in snapshot.segments.items():
             self._gateway[name] = conditions.header_segment(spec)
@@ -288,7 +280,7 @@ class _Builder:
         first = answer(System.CANDIDATE, fits, "in a segment that has moved")
         yes = answer(System.CANDIDATE, Reason.SPLIT, f"bucket below {share}")
         no = answer(System.BASELINE, Reason.SPLIT, f"bucket at or above {share}")
-        keyless = answer(System.BASELINE, Reason.DEFAULT, "no key")
+        keyless = answer(System.BASELINE, Reason.DEFAULT, self._keyless)
 
         def resolve(user: Key | None, context: Context) -> Evaluation:
             if is_kept is not None and is_kept(context):
@@ -364,8 +356,11 @@ class _Builder:
         return conditions.all_of(parts) if parts else None
 
 
-def _drawing(salt: str) -> Draw:
+def _drawing(rule: KeyRule) -> Draw:
     """Return the function that gives a user's bucket; `bucket`, for most keys without its calls."""
+    if rule.modulo:
+        return partial(_drawn_by_number, rule)
+    salt = rule.salt
     hashed, most, blanks = digest, BUCKETS, BLANKS  # locals are found faster than globals
 
     def draw(user: Key | None) -> int:
@@ -377,6 +372,11 @@ def _drawing(salt: str) -> Draw:
         return bucket(user or "", salt=salt) if values_of(user) else _NO_BUCKET
 
     return draw
+
+
+def _drawn_by_number(rule: KeyRule, user: Key | None) -> int:
+    number = number_of(user, rule)
+    return _NO_BUCKET if number is None else number
 
 
 def fixed(spec: FlagSpec, value: Any) -> FlagSpec:

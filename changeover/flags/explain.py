@@ -71,7 +71,7 @@ def _of_system(snapshot: Snapshot, key: Key, context: Context) -> dict[str, Any]
     for name, spec in snapshot.segments.items():
         if conditions.header_segment(spec)(with_key):
             inside.append(name)
-    found = routing.explain(state, key, frozenset(inside), salt=snapshot.salt)
+    found = routing.explain(state, key, frozenset(inside), rule=snapshot.rule)
     return {
         "system": found.system.value,
         "because": found.because,

@@ -16,9 +16,11 @@ from pydantic import TypeAdapter
 from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.plan.flags import Attributes, Entry, as_document, as_spec, from_document
 from changeover.plan.model import Plan
-from changeover.plan.routing import SegmentSpec
+from changeover.plan.routing import HASHED, KeyRule, SegmentSpec
 
 FORMAT = 1
+FORMAT_OF_NUMBERS = 2
+"""With `routing.key.modulo`: an older program would hash the keys, and so must refuse it."""
 SYSTEM_FLAG = "changeover.system"
 """The flag that every migration has: the system that answers this user."""
 _ATTRIBUTES: TypeAdapter[Attributes] = TypeAdapter(Attributes)
@@ -36,7 +38,7 @@ class Snapshot:
         flag_segments: The flags' own segments.
         safe_flags: Values that win in `emergency_rollback`.
         key_header: The gateway's header with the user's key; a segment may be about it.
-        salt: Put before every key that is hashed, as in the gateway.
+        rule: How a key becomes a bucket, as in the gateway.
         etag: Changes with every change of what is here, and only then.
         changed_at: When something was changed last.
     """
@@ -48,7 +50,7 @@ class Snapshot:
     flag_segments: Mapping[str, Attributes] = field(default_factory=dict)
     safe_flags: Mapping[str, Any] = field(default_factory=dict)
     key_header: str = ""
-    salt: str = ""
+    rule: KeyRule = HASHED
     etag: str = ""
     changed_at: datetime | None = None
 
@@ -62,7 +64,7 @@ def of_plan(plan: Plan, state: RoutingState) -> Snapshot:
         flag_segments=plan.flag_segments,
         safe_flags=plan.rollback.safe_flags,
         key_header=plan.routing.key.header,
-        salt=plan.routing.salt or "",
+        rule=plan.routing.rule,
     )
 
 
@@ -105,7 +107,7 @@ def to_document(snapshot: Snapshot) -> dict[str, Any]:
     for name, specs in snapshot.flag_segments.items():
         flag_segments[name] = _ATTRIBUTES.dump_python(specs, mode="json", exclude_defaults=True)
     return {
-        "format": FORMAT,
+        "format": FORMAT_OF_NUMBERS if snapshot.rule.modulo else FORMAT,
         "migration": snapshot.state.migration,
         "environment": snapshot.environment,
         "state": _state(snapshot.state),
@@ -114,7 +116,8 @@ def to_document(snapshot: Snapshot) -> dict[str, Any]:
         "flag_segments": flag_segments,
         "safe_flags": dict(snapshot.safe_flags),
         "key_header": snapshot.key_header,
-        "salt": snapshot.salt,
+        "salt": snapshot.rule.salt,
+        "modulo": snapshot.rule.modulo,
         "etag": snapshot.etag,
         "changed_at": snapshot.changed_at and snapshot.changed_at.isoformat(),
     }
@@ -137,7 +140,8 @@ def from_snapshot_document(document: Any) -> Snapshot:
     Raises:
         ValueError: It is not a snapshot, or a later version of this program wrote it.
     """
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    known = (FORMAT, FORMAT_OF_NUMBERS)
+    if not isinstance(document, dict) or document.get("format") not in known:
         found = document.get("format") if isinstance(document, dict) else None
         raise ValueError(f"this is no snapshot of format {FORMAT} (found {found!r})")
     try:
@@ -156,7 +160,8 @@ def from_snapshot_document(document: Any) -> Snapshot:
             safe_flags=document["safe_flags"],
             # Consoles before it sent none.
             key_header=document.get("key_header", ""),
-            salt=document["salt"],
+            # Consoles before it sent none.
+            rule=KeyRule(document["salt"], document.get("modulo", 0)),
             etag=document["etag"],
             changed_at=changed_at and datetime.fromisoformat(changed_at),
         )

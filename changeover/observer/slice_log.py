@@ -166,7 +166,7 @@ class SliceLog:
                         "read: %s", error)
             return
         self._slicer = Slicer(
-            self._site.plan.routing.salt or "", None if place is None else
+            self._site.plan.routing.rule, None if place is None else
             (place.inode, place.offset), known, wanted=wanted(self._site.plan),
             valued=valued(self._site.plan, Source.TRAFFIC))
         self._slicer.time_by(self._bounds)

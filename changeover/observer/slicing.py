@@ -18,10 +18,12 @@ from changeover.analysis.sequential.counters import Valued, Wanted
 from changeover.analysis.sequential.scales import chance_of
 from changeover.analysis.sequential.slices import Counter, Excluded, Slice
 from changeover.analysis.window import ErrorClass
-from changeover.domain.routing import BUCKETS, System, bucket
+from changeover.domain.buckets import BUCKETS, number_of
+from changeover.domain.routing import System
 from changeover.domain.slices import SlowBound
 from changeover.gateway.accesslog import Entry, Outcome, status_of
 from changeover.gateway.envoy.choice import KEPT
+from changeover.plan.routing import KeyRule
 from changeover.plan.subsets import counted_in
 
 Place = tuple[int, int]
@@ -82,7 +84,7 @@ class Slicer:
     """Fills slices and hands out those that changed.
 
     Args:
-        salt: The plan's `routing.salt`.
+        rule: How the plan makes a bucket of a key.
         place: Up to where the log was counted before a restart; None at the first start.
         known: Slices that may still have been open then.
         wanted: Counters of statuses and of subsets of requests that the plan needs.
@@ -90,10 +92,10 @@ class Slicer:
     """
 
     def __init__(
-        self, salt: str, place: Place | None = None, known: Iterable[Slice] = (),
+        self, rule: KeyRule, place: Place | None = None, known: Iterable[Slice] = (),
         *, wanted: Sequence[Wanted] = (), valued: Sequence[Valued] = (),
     ) -> None:
-        self._salt, self.place = salt, place
+        self._rule, self.place = rule, place
         self._wanted, self._valued = wanted, valued
         self._bounds: tuple[SlowBound, ...] = ()
         self._open: dict[int, _Open] = {}
@@ -134,7 +136,11 @@ class Slicer:
         weight = int(rest.partition(":")[0] or 0) if target == "split" else 0
         number = -1
         if why_not is None:
-            number = bucket(entry.key or "", salt=self._salt)
+            found = number_of(entry.key, self._rule)
+            if found is None:
+                why_not = Excluded.NO_KEY
+        if why_not is None and found is not None:
+            number = found
             # the gateway went by another key than the one that it logged
             if target == "split" and (number < weight) != (outcome.system is System.CANDIDATE):
                 why_not = Excluded.UNCLEAR_KEY

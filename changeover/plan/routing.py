@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from changeover.plan.fields import Address, HeaderName, HttpUrl, Name, Origin, Part
 from changeover.plan.oidc import OidcSpec
 
+BUCKETS = 10_000
+"""Users are moved by the bucket, a hundredth of a percent."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    """How a key becomes a bucket.
+
+    Args:
+        salt: Put before the key that is hashed.
+        modulo: The number at the key's end decides, by its rest; 0: the key is hashed.
+    """
+
+    salt: str = ""
+    modulo: int = 0
+
+
+HASHED = KeyRule()
+"""The rule of a plan that says nothing else."""
+
 
 class KeySpec(Part):
-    """Where a user's key is found in a request."""
+    """Where a user's key is found in a request, and how it decides."""
 
     header: HeaderName = Field(description="Request header with the user's key.")
+    modulo: Literal[10, 100, 1000, 10_000] | None = Field(
+        None,
+        description="The number at the key's end decides by its rest: with 100, at 25 % the keys "
+        "whose number % 100 is below 25 move. Default: the key's hash decides, which is even for "
+        "any keys.")
 
 
 class SegmentSpec(Part):
@@ -38,6 +64,18 @@ class RoutingSpec(Part):
         None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$",
         description="Shuffles which users move first; costs a fifth of peak throughput.",
     )
+
+    @property
+    def rule(self) -> KeyRule:
+        """How a key becomes a bucket."""
+        return KeyRule(self.salt or "", self.key.modulo or 0)
+
+    @model_validator(mode="after")
+    def _is_one_rule(self) -> RoutingSpec:
+        if self.salt is not None and self.key.modulo is not None:
+            raise ValueError(
+                "`salt` shuffles hashes, and `key.modulo` hashes nothing; leave one out")
+        return self
 
     def segments_of(self, key: str) -> frozenset[str]:
         """Return the segments that a user is in by the key alone."""

@@ -15,5 +15,5 @@ def counting_of(plan: Plan) -> Counting | None:
     checks = [check for gate in plan.gates.values() for check in gate]
     segments = {check.segment for check in checks if check.measured.source is Source.OUTCOME}
     return Counting(
-        plan.routing.salt or "", frozenset(each for each in segments if each is not None),
+        plan.routing.rule, frozenset(each for each in segments if each is not None),
         valued(plan, Source.OUTCOME), plan.routing.segments_of)

@@ -244,7 +244,7 @@ def _around(snapshot: Snapshot) -> tuple[Any, ...]:
     state = snapshot.state
     return (
         state.mode, state.weight, state.segments, state.kept, state.segment_weight,
-        state.maintenance, snapshot.salt, snapshot.key_header, snapshot.segments,
+        state.maintenance, snapshot.rule, snapshot.key_header, snapshot.segments,
         snapshot.flag_segments, snapshot.safe_flags,
     )
 

@@ -171,9 +171,9 @@ class Shadow:
         if not self.spec.copies(exchange.method, exchange.path):
             return "dropped: not in methods or replay_unsafe"
         key = exchange.values(self.plan.routing.key.header)
-        segments, salt = self._segments(exchange), self.plan.routing.salt or ""
+        segments, rule = self._segments(exchange), self.plan.routing.rule
         # Then the user's answer is the candidate's: there is none of the baseline to compare with.
-        if self.state and decide(self.state, key, segments, salt=salt) is System.CANDIDATE:
+        if self.state and decide(self.state, key, segments, rule=rule) is System.CANDIDATE:
             return "served by the candidate"
         return ""
 

@@ -25,6 +25,7 @@ from changeover.domain.routing import (
     values_of,
 )
 from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
+from changeover.plan.routing import KeyRule
 
 keys = st.text(min_size=1, max_size=40)
 weights = st.integers(0, BUCKETS)
@@ -169,7 +170,7 @@ def test_blanks_around_a_key_are_none_of_it(key: Key, salt: str) -> None:
                          ids=repr)
 def test_one_empty_value_makes_a_key_none(key: Key | None) -> None:
     """As in the gateway: such a request is the baseline's, in every share."""
-    found = explain(RoutingState("m", Mode.GRADUAL, BUCKETS), key, salt="s")
+    found = explain(RoutingState("m", Mode.GRADUAL, BUCKETS), key, rule=KeyRule("s"))
     assert (found.system, found.bucket) == (System.BASELINE, None)
 
 
@@ -183,8 +184,8 @@ def test_with_a_salt_the_first_value_counts() -> None:
 def test_no_key_is_an_exception(key: str, mode: Mode, salt: str) -> None:
     """A key that no request can carry is told; its user stays where one without a key is."""
     state = RoutingState("m", mode, BUCKETS)
-    found = explain(state, key, salt=salt)
-    assert found.system is decide(state, key, salt=salt)
+    found = explain(state, key, rule=KeyRule(salt))
+    assert found.system is decide(state, key, rule=KeyRule(salt))
     if mode is Mode.GRADUAL and found.bucket is None:
         assert found.system is System.BASELINE
         assert found.because.startswith(("a request without a key", "a key that no request"))
@@ -198,8 +199,8 @@ def test_explain_says_what_decide_does(
     """The words and the system never disagree, with a salt and without."""
     state = RoutingState("m", mode, weight, ("beta",))
     segments = frozenset({"beta"} if is_beta else ())
-    found = explain(state, key, segments, salt=salt)
-    assert found.system is decide(state, key, segments, salt=salt)
+    found = explain(state, key, segments, rule=KeyRule(salt))
+    assert found.system is decide(state, key, segments, rule=KeyRule(salt))
     assert found.bucket == (bucket(key, salt=salt) if values_of(key) else None)
     if mode is Mode.GRADUAL and not is_beta:
         is_below = f"bucket {found.bucket} is below {weight}" in found.because

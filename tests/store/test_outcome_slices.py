@@ -15,11 +15,12 @@ from changeover.analysis.sequential.slices import OF_OUTCOMES, Excluded, Slice, 
 from changeover.domain.audit import Author
 from changeover.domain.outcomes import Outcome
 from changeover.domain.routing import Change, Mode, bucket
+from changeover.plan.routing import HASHED
 from changeover.site.bucket_sums import opened
 from changeover.store import outcomes, routing, slices
 from changeover.store.engine import Store
 
-COUNTING = Counting("", frozenset(), [], lambda key: frozenset())
+COUNTING = Counting(HASHED, frozenset(), [], lambda key: frozenset())
 
 
 def one(key: str, user: str = "ann", **more: object) -> Outcome:

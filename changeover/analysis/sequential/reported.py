@@ -21,6 +21,7 @@ from changeover.analysis.sequential.slices import (
     Slice,
     Told,
 )
+from changeover.domain.buckets import number_of
 from changeover.domain.outcomes import Reported
 from changeover.domain.routing import (
     BUCKETS,
@@ -28,10 +29,9 @@ from changeover.domain.routing import (
     Mode,
     RoutingState,
     System,
-    bucket,
-    values_of,
 )
 from changeover.plan.metrics import QUALITY
+from changeover.plan.routing import KeyRule
 from changeover.plan.subsets import counted_in, subset_of_segment
 
 
@@ -40,13 +40,13 @@ class Counting:
     """How a plan's outcomes are counted.
 
     Args:
-        salt: The plan's `routing.salt`.
+        rule: How the plan makes a bucket of a key.
         segments: Segments whose outcomes some check compares.
         valued: The values of all outcomes and of segments that are summed.
         segments_of: Returns the segments that a user is in by the key alone.
     """
 
-    salt: str
+    rule: KeyRule
     segments: frozenset[str]
     valued: Sequence[Valued]
     segments_of: Callable[[str], frozenset[str]]
@@ -98,10 +98,10 @@ class Counting:
         if segments.intersection([*state.segments, *state.kept]):
             return -1, Excluded.NOT_BY_SPLIT
         try:
-            if not values_of(one.key or None):
-                return -1, Excluded.NO_KEY
-            number = bucket(one.key, salt=self.salt)
+            number = number_of(one.key or None, self.rule)
         except UnicodeEncodeError:
+            return -1, Excluded.NO_KEY
+        if number is None:
             return -1, Excluded.NO_KEY
         is_mine = one.system == System.CANDIDATE
         if state.mode in ON_USERS and (number < state.weight) != is_mine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.plan.routing import SegmentSpec
+from changeover.plan.routing import BUCKETS, SegmentSpec
 
 Json = dict[str, Any]
 
@@ -24,6 +24,41 @@ def of_segment(segment: SegmentSpec) -> Json:
     """Return the match of a segment's users."""
     alternatives = "|".join(_literal(value) for value in segment.any_of)
     return string(segment.header, {"safe_regex": {"regex": alternatives}})
+
+
+def ends_with_number(header: str) -> Json:
+    """Return the match of keys that end with a decimal number, in UTF-8."""
+    return string(header, {"safe_regex": {"regex": ".*[0-9]"}})
+
+
+def ends_below(header: str, modulo: int, buckets: int) -> Json:
+    """Return the match of keys that end with a number whose rest belongs to the first buckets.
+
+    Args:
+        header: The key's header.
+        modulo: 10, 100, 1000 or 10,000: the rest is what the last digits say.
+        buckets: How many of the 10,000 buckets are meant, 1 or more.
+    """
+    digits = len(str(modulo)) - 1
+    step = BUCKETS // modulo
+    # a rest stands for so many buckets at once, and belongs where its first one does
+    rests = -(-buckets // step)
+    found = [f".*{_less(rests, digits)}"]
+    for fewer in range(1, digits):
+        found.append(f"(.*[^0-9])?{_less(rests, fewer)}")
+    return string(header, {"safe_regex": {"regex": "|".join(found)}})
+
+
+def _less(number: int, digits: int) -> str:
+    """Return a regular expression for exactly so many digits that say less than a number."""
+    if number >= 10 ** digits:
+        return f"[0-9]{{{digits}}}"
+    found = []
+    for place, digit in enumerate(f"{number:0{digits}d}"):
+        if digit != "0":
+            same, free = f"{number:0{digits}d}"[:place], digits - place - 1
+            found.append(f"{same}[0-{int(digit) - 1}]" + (f"[0-9]{{{free}}}" if free else ""))
+    return f"({'|'.join(found)})"
 
 
 def _literal(value: str) -> str:

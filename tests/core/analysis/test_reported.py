@@ -12,9 +12,11 @@ from changeover.analysis.sequential.scales import Scale
 from changeover.analysis.sequential.slices import OF_OUTCOMES, REPORTED_TO, Excluded, Slice, Told
 from changeover.domain.outcomes import Outcome
 from changeover.domain.routing import Mode, RoutingState, bucket
+from changeover.plan.routing import HASHED
 
 SCALE = Scale("outcome.confidence", 0.0, 1.0, ratio=0.5)
-COUNTING = Counting("", frozenset({"beta"}), [Valued(None, SCALE), Valued("segment:beta", SCALE)],
+COUNTING = Counting(HASHED, frozenset({"beta"}),
+                    [Valued(None, SCALE), Valued("segment:beta", SCALE)],
                     lambda key: frozenset({"beta"} if key == "bea" else ()))
 HALF = RoutingState("shop", Mode.GRADUAL, 5000)
 

@@ -28,6 +28,7 @@ from changeover.flags.snapshot import (
 from changeover.plan.flags import MODE_NAMES, from_document
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
+from changeover.plan.routing import KeyRule
 from changeover.plan.units import format_percent
 from tests.core.plan.test_load import GOOD
 from tests.support.examples import MANY
@@ -109,7 +110,7 @@ def test_system_flag_is_what_decide_says(
 
 def test_salted_keys_are_hashed_as_the_gateway_does() -> None:
     """A plan with a salt shuffles flags as it shuffles users."""
-    found = replace(rollout(5_000), salt="spring-26")
+    found = replace(rollout(5_000), rule=KeyRule("spring-26"))
     for number in range(50):
         assert ask(found, f"u{number}").value is (bucket(f"spring-26u{number}") < 5_000)
 
@@ -227,14 +228,14 @@ def test_any_key_gets_the_gateways_answer_or_the_default(
 ) -> None:
     """Bytes that are not UTF-8 and several values are hashed as they are; nothing raises."""
     state = RoutingState("shop", Mode.GRADUAL, weight)
-    evaluator = Evaluator(replace(rollout(weight), state=state, salt=salt))
+    evaluator = Evaluator(replace(rollout(weight), state=state, rule=KeyRule(salt)))
     found = evaluator.evaluate("changeover.system", key)
     if found.failure is not None:
         assert (found.failure, found.reason) == (Failure.INVALID_CONTEXT, Reason.ERROR)
         assert evaluator.value("changeover.system", "mine", key) == "mine"
         assert evaluator.value("f", True, key) is True
     else:
-        assert found.value == decide(state, key, salt=salt)
+        assert found.value == decide(state, key, rule=KeyRule(salt))
         assert evaluator.value("f", False, key) is (found.value == "candidate")
 
 

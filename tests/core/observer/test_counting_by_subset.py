@@ -16,6 +16,7 @@ from changeover.domain.slices import SlowBound
 from changeover.gateway.accesslog import Entry, classify
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.slicing import Slicer
+from changeover.plan.routing import HASHED
 
 NOON = 1_700_006_400
 BETA, OTHERS = "segment:beta", "segment:others"
@@ -95,7 +96,7 @@ def test_line_that_names_no_subsets_makes_its_second_unknown() -> None:
 
 def counted(entries: list[Entry], *wanted: Wanted, bound: SlowBound | None = None) -> Slice:
     """Return the one slice of these requests."""
-    slicer = Slicer("", wanted=wanted)
+    slicer = Slicer(HASHED, wanted=wanted)
     slicer.time_by([bound] if bound else [])
     for each in entries:
         outcome = classify(each)

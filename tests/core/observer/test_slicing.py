@@ -17,6 +17,7 @@ from changeover.domain.routing import System, bucket
 from changeover.domain.slices import SlowBound
 from changeover.gateway.accesslog import Entry, classify
 from changeover.observer.slicing import SECONDS, Slicer
+from changeover.plan.routing import HASHED
 
 NOON = 1_700_006_400
 
@@ -48,7 +49,7 @@ def number(slices: list[Slice], counter: str = Counter.REQUESTS) -> int:
 
 def test_request_is_counted_in_the_bucket_of_its_key() -> None:
     """An error is counted as a request and as an error of one bucket."""
-    (found,) = counted(Slicer(""), request(status=503))
+    (found,) = counted(Slicer(HASHED), request(status=503))
     place = bucket("ann")
     assert found.weight == 2500
     assert {name: int(numbers[place]) for name, numbers in found.sums.items()} == {
@@ -67,7 +68,7 @@ def test_request_that_the_split_did_not_decide_is_left_out_and_told(
     entry: Entry, reason: Excluded
 ) -> None:
     """It says nothing of the split, and is counted by its reason."""
-    (found,) = counted(Slicer(""), entry)
+    (found,) = counted(Slicer(HASHED), entry)
     assert not found.sums
     assert found.excluded == {reason: 1}
 
@@ -78,7 +79,7 @@ def test_relief_by_back_pressure_is_no_error_of_the_candidate(is_withholding: bo
     spared = replace(request(weight=9_999), served_by=System.BASELINE)
     outcome = classify(spared)
     assert outcome is not None
-    slicer = Slicer("")
+    slicer = Slicer(HASHED)
     slicer.add(spared, outcome, is_withholding=is_withholding)
     (found,) = slicer.pop_changed()
     assert found.excluded == ({Excluded.WITHHELD: 1} if is_withholding else {})
@@ -87,21 +88,21 @@ def test_relief_by_back_pressure_is_no_error_of_the_candidate(is_withholding: bo
 
 def test_requests_of_different_splits_are_never_in_one_sum() -> None:
     """A request that began before the percentage changed counts under its own."""
-    found = counted(Slicer(""), request(weight=2500), request(NOON + 1, weight=5000),
+    found = counted(Slicer(HASHED), request(weight=2500), request(NOON + 1, weight=5000),
                     request(NOON + 1, weight=2500))
     assert {each.weight: number([each]) for each in found} == {2500: 2, 5000: 1}
 
 
 def test_everyone_on_the_baseline_is_a_split_of_nobody() -> None:
     """The time before a stage is what buckets' own past is made of."""
-    (found,) = counted(Slicer(""), request(weight=0, route="baseline:0:safe"))
+    (found,) = counted(Slicer(HASHED), request(weight=0, route="baseline:0:safe"))
     assert (found.weight, number([found])) == (0, 1)
 
 
 def test_slices_are_short_after_a_change_and_a_minute_long_later() -> None:
     """Stages that soak for seconds have slices of their own, and months are not made of them."""
     every_second = [request(float(NOON + second)) for second in range(600 + 3 * SECONDS)]
-    starts = sorted(each.start for each in counted(Slicer(""), *every_second))
+    starts = sorted(each.start for each in counted(Slicer(HASHED), *every_second))
     steps = [later - earlier for earlier, later in pairwise(starts)]
     assert steps == [2] * 30 + [10] * 54 + [SECONDS] * 2
 
@@ -110,7 +111,7 @@ def test_slices_are_short_after_a_change_and_a_minute_long_later() -> None:
                          ids=["candidate", "baseline"])
 def test_request_is_slow_by_the_bound_of_its_system(weight: int, is_slow: bool) -> None:
     """The candidate's bound has the margin on top of the baseline's."""
-    slicer = Slicer("")
+    slicer = Slicer(HASHED)
     slicer.time_by([SlowBound("p95", 1_400, 1_600)])  # the request took 1,500 us
     (found,) = counted(slicer, request(weight=weight))
     assert int(found.counts("slow 1400/1600", "timed 1400/1600").requests.sum()) == 1
@@ -119,7 +120,7 @@ def test_request_is_slow_by_the_bound_of_its_system(weight: int, is_slow: bool) 
 
 def test_late_line_changes_no_closed_slice() -> None:
     """What a verdict may have been made of stays; the line counts in the open slice."""
-    slicer = Slicer("")
+    slicer = Slicer(HASHED)
     closed, _ = counted(slicer, request(NOON), request(NOON + SECONDS))
     (later,) = counted(slicer, request(NOON + 1))
     assert closed.start == NOON
@@ -137,14 +138,14 @@ def test_restart_at_any_place_counts_every_request_once(ends: list[int], killed:
         for each in counted(slicer, *part):
             saved[each.weight, each.start] = each
 
-    run(Slicer(""), entries[:killed])
-    run(Slicer("", known=list(saved.values())[-1:]), entries[killed:])
+    run(Slicer(HASHED), entries[:killed])
+    run(Slicer(HASHED, known=list(saved.values())[-1:]), entries[killed:])
     assert number(list(saved.values())) == len(entries)
 
 
 def test_bytes_that_were_counted_before_a_restart_are_known() -> None:
     """Of the same file up to the place, of another file none."""
-    slicer = Slicer("", place=(7, 500))
+    slicer = Slicer(HASHED, place=(7, 500))
     assert [slicer.bytes_known(each) for each in ((7, 100), (7, 500), (7, 900), (8, 100))] == [
         400, 0, 0, 0]
 
@@ -181,7 +182,7 @@ def test_slices_of_different_splits_cannot_be_added() -> None:
 def test_sizes_of_answers_are_summed_by_their_logarithm() -> None:
     """Of whole answers only; the candidate's lose the margin first, at which both are alike."""
     scale = Scale("response_bytes", 0.0, 25.0, ratio=1.2, is_log=True)
-    slicer = Slicer("", valued=[Valued(None, scale)])
+    slicer = Slicer(HASHED, valued=[Valued(None, scale)])
     answers = []
     for each in range(2000):
         size = 12_000 if bucket(f"u{each}") < 2500 else 10_000

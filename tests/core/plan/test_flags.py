@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from changeover.domain.routing import Mode, RoutingState
+from changeover.domain.routing import Mode, RoutingState, decide
 from changeover.errors import InvalidPlan
 from changeover.flags.evaluate import Evaluator
 from changeover.flags.snapshot import of_plan
@@ -159,3 +159,15 @@ def test_numbers_of_one_flag_are_of_one_type() -> None:
     spec = as_spec(from_document({"variants": {"a": 1, "b": 2.5}, "default": "a"}))
     assert [type(value) for value in spec.choices.values()] == [float, float]
     assert spec.kind is Kind.NUMBER
+
+
+def test_the_agents_old_rule_is_one_line_of_the_plan() -> None:
+    """`issue_number % 100 < percentage`: at 25 % issues 0 to 24 of each hundred, and no others."""
+    text = (PLANS / "agents.yaml").read_text()
+    assert "  key: {header: x-issue} " in text and "  # key: {header: x-issue, modulo: 100}" in text
+    changed = text.replace("  key: {header: x-issue} ", "  # ").replace("  # key: ", "  key: ")
+    plan = parse_plan(changed, "p")
+    state = RoutingState("agents", Mode.GRADUAL, 2_500)
+    for number in (1, 24, 25, 99, 124, 125):
+        is_new = decide(state, f"acme:parcels:{number}", rule=plan.routing.rule) == "candidate"
+        assert is_new is (number % 100 < 25), number

@@ -22,6 +22,7 @@ from changeover.flags.explain import explain
 from changeover.flags.snapshot import of_plan
 from changeover.gateway.accesslog import Entry, classify, meant_for, parse_line
 from changeover.plan.model import Plan
+from changeover.plan.routing import KeyRule
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 
@@ -167,7 +168,7 @@ def test_the_rule_in_code_says_what_envoy_does(gateway: Bench, kind: str) -> Non
         texts = [value.decode("utf-8", "surrogateescape") for value in values]
         one = [values[0], texts[0]] if len(values) == 1 else []
         for key in (values, texts, tuple(texts), *one):
-            assert decide(state, key, salt=salt) is system
+            assert decide(state, key, rule=KeyRule(salt)) is system
             assert evaluator.value("changeover.system", "", key) == system
             if kind != "long":  # which `explain` refuses
                 assert explain(evaluator, key)["system"] == system

@@ -57,7 +57,7 @@ def test_the_candidates_own_answers_are_not_copied_whatever_the_key_is(
     """All values and bytes of the key count, as in the gateway: else it is compared to itself."""
     for number in range(12):
         key = [value and f"{value}{number}" for value in values]
-        system = decide(STATE, key, salt=plan.routing.salt or "")
+        system = decide(STATE, key, rule=plan.routing.rule)
         headers = [("x-user-id", value) for value in key]
         assert offered(shadow, *headers) is (system is System.BASELINE), key
 

@@ -1,0 +1,202 @@
+"""The routes of a routing state: for whom, to which system, tried again or not. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState
+from changeover.gateway.envoy import choice, concurrency, tap, time_limits
+from changeover.gateway.envoy.listener import KEY_HEADER
+from changeover.gateway.envoy.matching import (
+    ends_below,
+    ends_with_number,
+    of_segment,
+    string,
+    with_value,
+)
+from changeover.plan.model import Plan
+
+Json = dict[str, Any]
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_SAFE = {"safe_regex": {"regex": "|".join(_SAFE_METHODS)}}
+# A POST that may have run is never sent again; a frozen system made 140 run twice.
+FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
+FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
+LONGEST_REASON = 1_000
+"""Characters of a maintenance reason that users see."""
+
+
+def routes(plan: Plan, state: RoutingState) -> list[Json]:
+    """Return the routes in the order in which Envoy tries them."""
+    if state.maintenance:
+        return [_maintenance(state)]
+    if state.mode is Mode.CANDIDATE_ONLY:
+        return _pair(plan, _Target("candidate", BUCKETS), [])
+    sample = state.copied if plan.shadow is not None else 0
+    baseline = _Target("baseline", 0, sample)
+    if state.mode not in SPLIT:
+        return _pair(plan, baseline, [])
+    routes: list[Json] = []
+    # Envoy takes the first route that matches: who was rolled back comes before everyone else.
+    for name in state.kept:
+        users = of_segment(plan.routing.segments[name])
+        routes += _pair(plan, _Target("baseline", 0, sample, choice.KEPT), [users])
+    for name in state.segments:
+        users = of_segment(plan.routing.segments[name])
+        if state.segment_weight == BUCKETS:
+            routes += _pair(plan, _Target("candidate", BUCKETS), [users])
+        elif state.segment_weight:
+            routes += _split(plan, _Target("split", state.segment_weight), [users])
+    if state.weight:
+        routes += _split(plan, _Target("split", state.weight, sample), [])
+    return routes + _pair(plan, baseline, [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a route leads: to a system, or to both by the user's bucket (`split`).
+
+    Args:
+        name: `baseline`, `candidate` or `split`.
+        buckets: How many of the 10,000 buckets go to the candidate.
+        sample: How many buckets of requests have their answers tapped for comparison.
+        why: What stands behind the route's name, for those who read the log.
+        decided: The system that the route's own match has chosen already; '' for none.
+    """
+
+    name: str
+    buckets: int
+    sample: int = 0
+    why: str = ""
+    decided: str = ""
+
+    @property
+    def specified(self) -> str:
+        """What Envoy is asked to choose from."""
+        return self.decided or self.name
+
+
+def _split(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
+    """Return the routes of users whom the key decides about."""
+    header, modulo = plan.routing.key.header, plan.routing.key.modulo
+    if modulo is None:
+        # Without a key Envoy would draw at random, anew for each request: the baseline serves.
+        return _pair(plan, target, [*headers, *with_value(header)])
+    # Envoy has no arithmetic: the key's last digits say which system it is.
+    first = replace(target, sample=0, decided="candidate")
+    rest = replace(target, decided="baseline")
+    mine = ends_below(header, modulo, target.buckets)
+    return [*_pair(plan, first, [*headers, mine]),
+            *_pair(plan, rest, [*headers, ends_with_number(header)])]
+
+
+def _tapped(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
+    """Return copies of routes that a sample of requests takes, and that are tapped."""
+    # Everyone is on the candidate: there is no baseline's answer to compare with.
+    never_baseline = target.name == "split" and target.buckets == BUCKETS
+    if not target.sample or plan.shadow is None or never_baseline:
+        return []
+    listed: list[tuple[str, str]] = [(method, "/*") for method in plan.shadow.methods]
+    for entry in plan.shadow.replay_unsafe:
+        method, path = entry.split(" ", 1)
+        listed.append((method, path))
+    tapped = []
+    for method, path in listed:
+        of_method = [string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers]
+        # A listed GET stays safe: a tapped user must not lose the second attempt for it.
+        found = _route(plan, target, of_method, is_safe=method in _SAFE_METHODS)
+        tapped.append(tap.sampled(tap.on_path(found, path), target.sample))
+    return tapped
+
+
+def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
+    """Return the routes of one target for safe and for all other methods, endless ones first."""
+    # Most requests are GETs: comparing a word is cheaper than a regular expression.
+    get = string(":method", {"exact": "GET"})
+    method = string(":method", _SAFE)
+    endless = (
+        string("accept", {"contains": "text/event-stream"}),
+        string("upgrade", {"exact": "websocket", "ignore_case": True}),
+    )
+    routes = []
+    for kind in endless:
+        safe = _route(plan, target, [kind, *headers, method], is_safe=True)
+        unsafe = _route(plan, target, [kind, *headers], is_safe=False)
+        routes += [_without_limit(plan, safe), _without_limit(plan, unsafe)]
+    return [
+        *routes,
+        *_tapped(plan, target, headers),
+        _route(plan, target, [get, *headers], is_safe=True),
+        _route(plan, target, [*headers, method], is_safe=True),
+        _route(plan, target, headers, is_safe=False),
+    ]
+
+
+def _without_limit(plan: Plan, route: Json) -> Json:
+    """Return a route for answers that never end: only their silence is limited, generously."""
+    action = {**route["route"], "idle_timeout": time_limits.LONG_LIVED}
+    if action["retry_policy"]["per_try_timeout"] == time_limits.beginning(plan):
+        action["retry_policy"] = {**action["retry_policy"], "per_try_timeout": "0s"}
+    return {**route, "route": action}
+
+
+def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -> Json:
+    kind = "safe" if is_safe else "unsafe"
+    return {
+        "name": f"{target.name}:{target.buckets}:{kind}{target.why}",
+        "match": {"prefix": "/", "headers": headers},
+        "route": {
+            "inline_cluster_specifier_plugin": choice.specifier(target.specified, target.buckets),
+            "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
+            # It would count the user's reading: see `time_limits`.
+            "timeout": "0s",
+            "idle_timeout": time_limits.silence(plan),
+            "retry_policy": _retry(plan, target.specified, is_safe=is_safe),
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+        },
+    }
+
+
+def _hashed_header(plan: Plan) -> str:
+    return KEY_HEADER if plan.routing.salt else plan.routing.key.header
+
+
+def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:
+    """Return when a request is retried: never when it may have run already, unless it is safe."""
+    policy: Json = {
+        "retry_on": FAILED_AT_ALL if is_safe else FAILED_BEFORE_SENT,
+        "num_retries": 1,
+        # Otherwise the second attempt goes to the cluster that just failed.
+        "refresh_cluster_on_retry": True,
+        # A user waits for this; the other system needs no time to recover.
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
+        "per_try_timeout": time_limits.beginning(plan),
+    }
+    # A request that is not safe gets no second attempt after this: nothing is won by giving up.
+    if is_safe and target != "baseline":
+        policy["per_try_timeout"] = time_limits.attempt(plan)
+    if concurrency.is_limited(plan) and target != "baseline":
+        policy["retry_on"] += ",retriable-headers"
+        policy |= concurrency.retriable()
+    return policy
+
+
+def _maintenance(state: RoutingState) -> Json:
+    reason = state.maintenance_reason[:LONGEST_REASON] or "maintenance"
+    return {
+        "name": "maintenance:0:all",
+        "match": {"prefix": "/"},
+        "direct_response": {
+            "status": 503,
+            "body": {"inline_string": json.dumps({"error": "maintenance", "reason": reason})},
+        },
+        "response_headers_to_add": [
+            {"header": {"key": "retry-after", "value": "60"}},
+            {"header": {"key": "content-type", "value": "application/json"},
+             # Envoy sets text/plain on its own answers.
+             "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
+        ],
+    }
