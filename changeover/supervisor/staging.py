@@ -92,15 +92,16 @@ def stage(home: Home, name: str, example: Example, prepared: Prepared, wanted: W
     console, console_token = (
         f"127.0.0.1:{wanted.console_port or _port(8190)}", tokens.new_text())
     beside = tuple(_beside(example, prepared))
+    systems = {str(name): prepared.plan.system(str(name)).url for name in System}
     env = {HOME_VARIABLE: str(home.root), FAULT_VARIABLE: token,
+           **{f"{_as_variable(name)}_URL": url for name, url in systems.items()},
            FAULTS_FILE_VARIABLE: str(faults_file),
            CONSOLE_VARIABLE: f"http://{console}", CONSOLE_TOKEN_VARIABLE: console_token,
            **{SERVICE_VARIABLE.format(_as_variable(other.name)): other.url for other in beside}}
     settings = Settings(
         path, wanted.prefect_port or _port(4200), wanted.reports_port or _port(8180),
         console, system_env=env, beside=beside)
-    addresses = {other.name: other.url for other in beside} | {
-        str(system): prepared.plan.system(str(system)).url for system in System}
+    addresses = {other.name: other.url for other in beside} | systems
     load = _load(home, example, prepared.plan, wanted)
     return Staged(prepared.plan, settings, replace(load, env=env),
                   Faults(addresses, token, faults_file), console_token)

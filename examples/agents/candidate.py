@@ -25,7 +25,7 @@ from examples.agents.serving import serve
 from examples.agents.workspace import WorkFailed, Workspace, build, diff
 
 NAME = "candidate"
-TRACKER_VARIABLE = "TRACKER_URL"
+TRACKER_VARIABLE = "SERVICE_TRACKER_URL"
 AT_ONCE = 2
 """Issues that are worked on at the same time, others wait: each needs a core for its build."""
 FAULTS = ("errors", "slow", "hang", "crash", "memory", "broken", "careless", "inconsistent")
@@ -170,7 +170,7 @@ def main() -> None:
     """Read the command line and serve until ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="Port to listen on.")
-    parser.add_argument("--tracker", help="Where work goes; default: the variable TRACKER_URL.",
+    parser.add_argument("--tracker", help="Where work goes; default: SERVICE_TRACKER_URL.",
                         default=os.environ.get(TRACKER_VARIABLE, "http://127.0.0.1:8403"))
     arguments = parser.parse_args()
     serve(application(arguments.tracker), arguments.port)

@@ -22,8 +22,9 @@ from fastapi import FastAPI, Header, HTTPException, Request
 from pydantic import ValidationError
 
 from examples.agents.events import ACTIONS, MOST_BODY, SIGNATURE, IssueEvent, is_signed
-from examples.agents.router import LOG, Router, Settings, again
+from examples.agents.router import LOG, Router, again
 from examples.agents.serving import serve
+from examples.agents.settings import Settings, webhook_secret
 
 
 def application(settings: Settings) -> FastAPI:
@@ -90,14 +91,15 @@ async def _body(request: Request) -> bytes:
 def main() -> None:
     """Read the command line and the environment, and serve until ended."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--baseline", default="http://127.0.0.1:8401", help="The old system.")
-    parser.add_argument("--candidate", default="http://127.0.0.1:8402", help="The new system.")
+    for name, port in (("baseline", 8401), ("candidate", 8402)):
+        default = os.environ.get(f"{name.upper()}_URL", f"http://127.0.0.1:{port}")
+        parser.add_argument(f"--{name}", default=default, help=f"Address of the {name}.")
     parser.add_argument("--port", type=int, default=8404, help="Port to listen on.")
     arguments = parser.parse_args()
     settings = Settings(
         arguments.baseline, arguments.candidate,
         os.environ.get("CONSOLE_URL", "http://127.0.0.1:8190"), os.environ["CONSOLE_TOKEN"],
-        os.environ["WEBHOOK_SECRET"])
+        webhook_secret())
     serve(application(settings), arguments.port)
 
 

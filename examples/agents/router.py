@@ -29,6 +29,7 @@ from pydantic import BaseModel, Field, ValidationError
 from examples.agents.console import Console, Grant
 from examples.agents.events import IssueEvent
 from examples.agents.faults import Faults
+from examples.agents.settings import Settings
 
 LOG = logging.getLogger("examples.agents")
 OTHER = {"baseline": "candidate", "candidate": "baseline"}
@@ -49,17 +50,6 @@ class AgentFailed(Exception):
     """An agent did not answer, or not with an `Answer`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where everything is. Secrets come from the environment, never from the command line."""
-
-    baseline: str
-    candidate: str
-    console_url: str
-    console_token: str
-    webhook_secret: str
-
-
 @dataclass(slots=True)
 class Worked:
     """What an agent was asked for, as an outcome, and its answer; None when it failed."""
@@ -78,7 +68,7 @@ class Router:
 
     def __init__(self, settings: Settings) -> None:
         self.console = Console(settings.console_url, settings.console_token)
-        self.faults = Faults("double", "crash")
+        self.faults = Faults("double")
         self._agents = {
             name: httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
             for name, url in (("baseline", settings.baseline), ("candidate", settings.candidate))

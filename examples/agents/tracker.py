@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.staticfiles import StaticFiles
 
 from examples.agents.serving import serve
-from examples.agents.workspace import WorkFailed, Workspace, build, diff, git
+from examples.agents.workspace import WorkFailed, Workspace, build, git
 
 PROJECT = Path(__file__).parent / "project"
 LABELS = ("bug", "feature", "docs", "question")
@@ -94,7 +94,7 @@ class Repository:
                 return Resolution(**common, build_success=False, pr_accepted=False,
                                   said=str(error))
             wrong = build(folder)
-            rules = reviewed(work.label, diff(folder)) | {"build": not wrong}
+            rules = reviewed(work.label, work.patch) | {"build": not wrong}
             if work.token is not None:
                 self._branch(folder, work)
         return Resolution(**common, build_success=not wrong, pr_accepted=all(rules.values()),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-BUILD_SECONDS = 30.0
+BUILD_SECONDS = 60.0
 GIT_SECONDS = 30.0
 BUILD_FILE = "build.py"
 # nobody's own settings: a hook or a signature would make another commit of the same work
@@ -96,6 +96,5 @@ class Workspace:
 
 
 def diff(folder: Path) -> str:
-    """Return what was changed in a working copy, as a patch; '' for nothing."""
-    git(folder, "add", "--all")
-    return git(folder, "diff", "--cached")
+    """Return what was changed in the files of a working copy, as a patch; '' for nothing."""
+    return git(folder, "diff")

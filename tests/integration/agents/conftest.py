@@ -47,7 +47,7 @@ class Example:
 
     def start(self, name: str) -> None:
         """Start one of the processes and wait until it answers."""
-        arguments, env = [], {"TRACKER_URL": self.address("tracker")}
+        arguments, env = [], {"SERVICE_TRACKER_URL": self.address("tracker")}
         if name == "receiver":
             arguments = ["--baseline", self.address("baseline"),
                          "--candidate", self.address("candidate")]

@@ -24,7 +24,7 @@ from changeover.domain.routing import Mode, System
 from changeover.site.home import Home
 from changeover.store import claims, samples
 from examples.agents import receiver, tracker
-from examples.agents.router import Settings
+from examples.agents.settings import Settings
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Served, started
 from tests.support.processes import free_port
