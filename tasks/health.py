@@ -50,7 +50,7 @@ def check_health(site: Site) -> list[Row]:
         for name, health in list(found.items()):
             found[name] = _after(health, repaired.get(name, ""))
         _save(site, at, found, repaired)
-    _notify_of_critical(site, found, repaired)
+    notify_of_bad(site, found, repaired)
     return _rows(found, repaired)
 
 
@@ -90,14 +90,20 @@ def _save(site: Site, at: datetime, found: Findings, repaired: dict[str, str]) -
     health_results.save(site.store, results)
 
 
-def _notify_of_critical(site: Site, found: Findings, repaired: dict[str, str]) -> None:
-    """Notify about checks that are still critical, about each again only after a while."""
+def notify_of_bad(site: Site, found: Findings, repaired: dict[str, str]) -> None:
+    """Notify about checks that are bad still, about each again only after a while.
+
+    What is critical is a critical message. What a repair could be about (memory that runs out, a
+    node that is slow) is a warning before it is critical.
+    """
     for name, health in found.items():
-        if health.status not in (Status.CRITICAL, Status.ERROR):
+        is_critical = health.status in (Status.CRITICAL, Status.ERROR)
+        has_issue = health.status is not Status.HEALTHY and health.issue is not None
+        is_mended = health.status in GOOD and name in repaired
+        if is_mended or not (is_critical or has_issue):
             continue
-        parts = health.detail, repaired.get(name, "")
-        body = "; ".join(filter(None, parts))
-        title = f"health of {site.migration}: {name}"
-        # said again while it lasts, but not with every check
-        notify(
-            site, title, body, Severity.CRITICAL, key=f"health {name}", is_once=False)
+        body = "; ".join(filter(None, (health.detail, repaired.get(name, ""))))
+        severity = Severity.CRITICAL if is_critical else Severity.WARNING
+        # said again while it lasts, but not with every check; that it is worse is said at once
+        notify(site, f"health of {site.migration}: {name}", body, severity,
+               key=f"health {name} {severity}", is_once=False)

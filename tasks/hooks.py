@@ -1,4 +1,4 @@
-"""Hooks around a stage: levers and suites, each a task of its own, once; people when one fails."""
+"""Hooks around a stage: levers, suites, flags, each a task, once; people when one fails."""
 
 from __future__ import annotations
 
@@ -81,6 +81,9 @@ async def _attempt(run: CutoverRun, hook: Hook) -> None:
     if hook.spec.lever is not None:
         pull_hook(run, hook)
         return
+    if hook.spec.flags is not None:
+        set_hook_flags(run, hook)
+        return
     attempt = begin_hook(run, hook)
     subject = f"cutover {run.id} {hook.step}"
     suite = await run_suite(run.site, hook.spec.suite, subject, attempt)
@@ -114,6 +117,16 @@ def pull_hook(run: CutoverRun, hook: Hook) -> str:
         StaleEpoch: A rollback came first; the lever was not pulled.
     """
     return hooks.pull(run, hook)
+
+
+@step(name="set flags of hook", task_run_name="{hook.title}")
+def set_hook_flags(run: CutoverRun, hook: Hook) -> str:
+    """Set a hook's flags for everyone, and say what came of it.
+
+    Raises:
+        StaleEpoch: A rollback came first; its safe values stay.
+    """
+    return hooks.set_flags(run, hook)
 
 
 @step(name="begin hook", task_run_name="{hook.title}: begin")

@@ -68,7 +68,7 @@ def _task_of(session: Session) -> Cleanup:
         return Cleanup.of(spec, base=folder, since=None)
     site = session.site
     # the home holds the store and the gateway's files, and may lie below a root
-    spared = [site.home.root]
+    spared = site.home.spared()
     since = candidate_start(site)
     return Cleanup.of(
         site.plan.rollback, base=site.folder, since=since, spared=spared)

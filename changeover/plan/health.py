@@ -22,6 +22,7 @@ from changeover.plan.fields import (
 )
 from changeover.plan.suites import DatabaseRef, Host, Side
 
+ProcessName = Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,30}$")]
 Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -63,9 +64,16 @@ class NodeSpec(Part):
     latency: Pattern | None = Field(None, description="Path of its mean latency in ms.")
     success_rate: Pattern | None = Field(None, description="Path of its success rate (0..1).")
     queue: Pattern | None = Field(None, description="Path of the length of its queue.")
+    memory: Pattern | None = Field(None, description="Path of the memory that it uses, in MB.")
+    last_execution: Pattern | None = Field(
+        None, description="Path of the time of its last execution: Unix seconds, or ISO 8601.")
     slow: Duration = Field(timedelta(seconds=5), description="Longest mean latency.")
     least_success: Share = 0.95
     longest_queue: int = Field(1000, ge=0)
+    most_memory: Size = Field(1_000_000_000, description="Most memory that it may use.")
+    stuck: Duration = Field(
+        timedelta(seconds=30),
+        description="Longest time without an execution while something is in its queue.")
 
 
 class ServiceSpec(Part):
@@ -76,6 +84,8 @@ class ServiceSpec(Part):
     pair: Name | None = Field(None, description="Services of one pair must all be healthy.")
     slow: Duration = Field(timedelta(seconds=2), description="A slower answer is a warning.")
     timeout: Duration = Field(timedelta(seconds=3), description="Longest wait for an answer.")
+    process: ProcessName | None = Field(
+        None, description="Process of `changeover up` that a repair without levers starts again.")
 
 
 class DatabaseHealthSpec(Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from changeover.plan.flags import kind_of
 from changeover.plan.hooks import NO_UNDO, HookSpec, HooksSpec, LoadSpec, paths_of
 from changeover.plan.location import Location
 from changeover.plan.model import Plan
@@ -73,6 +74,17 @@ def _of_hook(plan: Plan, hook: HookSpec, path: Location) -> Iterator[Found]:
         yield from _missing((*path, "undo"), "lever", hook.undone_by, plan.levers)
     if hook.suite is not None:
         yield from _missing((*path, "suite"), "suite", hook.suite, plan.suites)
+    safe = plan.rollback.safe_flags
+    for name, value in (hook.flags or {}).items():
+        # else a rollback would leave on what the stage had switched on
+        if name not in safe:
+            yield (*path, "flags", name), (
+                f"flag {name!r} has no value in rollback.safe_flags; give it the one that a "
+                "rollback sets")
+        elif kind_of(value) is not kind_of(safe[name]):
+            yield (*path, "flags", name), (
+                f"{value!r} is a {kind_of(value)}, in rollback.safe_flags flag {name!r} is a "
+                f"{kind_of(safe[name])}")
 
 
 def _of_load(plan: Plan, load: LoadSpec, path: Location) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""What is done before, during and after a stage: levers, suites, steady load. Pure."""
+"""What is done before, during and after a stage: levers, suites, flags, steady load. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import timedelta
 from pydantic import Field, model_validator
 
 from changeover.plan.fields import Duration, Name, Part
+from changeover.plan.flags import FlagKey, FlagValue
 from changeover.plan.suites import Host, LoadCheck, SoakCheck
 from changeover.plan.units import format_duration
 
@@ -18,7 +19,7 @@ LONGEST_WAIT = timedelta(days=1)
 
 
 class HookSpec(Part):
-    """One hook before or after a stage: a lever to pull, or a suite that must pass."""
+    """One hook before or after a stage: a lever to pull, a suite that must pass, flags to set."""
 
     lever: Name | None = Field(None, description="Lever to pull.")
     undo: Name | None = Field(
@@ -26,23 +27,28 @@ class HookSpec(Part):
         description="For `lever`: the lever that a rollback pulls to undo it, or `none`.",
     )
     suite: Name | None = Field(None, description="Suite that must pass.")
+    flags: dict[FlagKey, FlagValue] | None = Field(
+        None, min_length=1,
+        description="Flags to set for everyone; each has a value in `rollback.safe_flags`.")
     retries: int = Field(1, ge=0, le=20, description="Further attempts before people are asked.")
     retry_after: Duration = Field(
         timedelta(seconds=5), description="Wait before each of them, at most 1d.")
 
     @model_validator(mode="after")
     def _one_way(self) -> HookSpec:
-        if (self.lever is None) == (self.suite is None):
+        if [self.lever, self.suite, self.flags].count(None) != 2:
             raise ValueError(
-                "exactly one of `lever` and `suite` is required; "
+                "exactly one of `lever`, `suite` and `flags` is required; "
                 "a `load` belongs into `during`")
         # said even where nothing undoes it: nobody finds that out in a rollback
         if self.lever is not None and self.undo is None:
             raise ValueError(
                 "a hook with `lever` needs `undo`: the lever by which a "
                 f"rollback undoes it, or `{NO_UNDO}` where nothing does")
-        if self.suite is not None and self.undo is not None:
-            raise ValueError("`undo` belongs to a `lever`; a suite has nothing to undo")
+        if self.lever is None and self.undo is not None:
+            raise ValueError(
+                "`undo` belongs to a `lever`; a suite has nothing to undo, and a rollback gives "
+                "flags their safe values")
         if self.retry_after > LONGEST_WAIT:
             given = format_duration(self.retry_after)
             most = format_duration(LONGEST_WAIT)
@@ -57,7 +63,9 @@ class HookSpec(Part):
 
     @property
     def title(self) -> str:
-        """What it does, in two words: `lever scale_up`."""
+        """What it does, in few words: `lever scale_up`."""
+        if self.flags:
+            return "flags " + ", ".join(self.flags)
         return f"lever {self.lever}" if self.lever else f"suite {self.suite}"
 
     @property

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.hooks import Hook, Progress, When, due_before, facts_of, of_stage, to_undo
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollout import PASSED
 from changeover.errors import EnvironmentProblem, StaleEpoch
+from changeover.flags.state import NewValues
 from changeover.procedures import preparation
 from changeover.procedures.approvals import Question, numbered
 from changeover.procedures.levers import pull_lever
 from changeover.procedures.steps import CutoverRun
 from changeover.procedures.suites import SuiteResult
-from changeover.store import cutovers, instructions, steps
+from changeover.store import cutovers, flags, instructions, steps
 
 
 def due(run: CutoverRun, stage: str, when: When) -> list[Hook]:
@@ -116,6 +119,20 @@ def end(run: CutoverRun, hook: Hook, attempt: int, problem: str) -> str:
     began = known.started_at if known else None
     run.save(hook.step, status, detail, data=facts, began=began)
     return detail
+
+
+def set_flags(run: CutoverRun, hook: Hook) -> str:
+    """Set a hook's flags for everyone, and return what came of it.
+
+    Raises:
+        StaleEpoch: A rollback came first; its safe values stay.
+    """
+    attempt = begin(run, hook)
+    # once more where they are written: a rollback may come until then
+    wanted = NewValues(hook.spec.flags or {}, run.site.environment, expected_epoch=run.epoch)
+    author = Author(run.subject, hook.step)
+    flags.set_values(run.site.store, run.migration, wanted, author, now=clock.now())
+    return end(run, hook, attempt, "")
 
 
 def end_suite(run: CutoverRun, hook: Hook, attempt: int, found: SuiteResult) -> str:

@@ -4,13 +4,17 @@ A lever that is pulled for an `occasion` (`cutover-7 final configuration`) is pu
 what has worked is in the audit and is not done again. Between the action and its record a kill is
 possible, so the receiver gets the occasion, too, and can refuse to act twice: as the header
 `Idempotency-Key` of a POST, as the variable `CHANGEOVER_IDEMPOTENCY_KEY` of a command.
+
+A lever that is pulled for a repair is told what it repairs: in the body of its POST as `repair`, in
+a command's variable `CHANGEOVER_REPAIR` as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from changeover import clock
@@ -23,9 +27,13 @@ from changeover.site.site import Site
 from changeover.store import audit
 
 KEY_HEADER, KEY_VARIABLE = "Idempotency-Key", "CHANGEOVER_IDEMPOTENCY_KEY"
+REPAIR, REPAIR_VARIABLE = "repair", "CHANGEOVER_REPAIR"
 
 
-def pull_lever(site: Site, name: str, *, actor: str, occasion: str = "") -> str:
+def pull_lever(
+    site: Site, name: str, *, actor: str, occasion: str = "",
+    repair: Mapping[str, str] | None = None
+) -> str:
     """Do what a lever says and audit it; return why it failed, or an empty text.
 
     Args:
@@ -33,11 +41,12 @@ def pull_lever(site: Site, name: str, *, actor: str, occasion: str = "") -> str:
         name: The lever's name in the plan.
         actor: Who or what pulls it.
         occasion: For what it is pulled; it works once for each. Empty: every time.
+        repair: What it repairs; None for every other use.
     """
     key = _key(site.plan, name, occasion)
     if key and audit.is_recorded(site.store, site.migration, key):
         return ""
-    problem = pull(site.plan, name, key)
+    problem = pull(site.plan, name, key, repair)
     note(site, name, problem, actor=actor, occasion=occasion)
     return problem
 
@@ -54,19 +63,21 @@ def note(site: Site, name: str, problem: str, *, actor: str, occasion: str = "")
         once_key="" if problem else key))
 
 
-def pull(plan: Plan, name: str, key: str = "") -> str:
+def pull(
+    plan: Plan, name: str, key: str = "", repair: Mapping[str, str] | None = None
+) -> str:
     """Do what a lever says without the store; return why it failed, or an empty text."""
-    problem = _pulled(plan, plan.levers[name], key)
+    problem = _pulled(plan, plan.levers[name], key, repair)
     return f"lever {name} failed ({problem})" if problem else ""
 
 
 def pull_all(
-    site: Site, names: Sequence[str], *, actor: str, occasion: str = ""
+    site: Site, names: Sequence[str], *, actor: str, repair: Mapping[str, str] | None = None
 ) -> list[str]:
     """Pull levers in order, whatever fails, and return one sentence for each that failed."""
     problems = []
     for name in names:
-        problem = pull_lever(site, name, actor=actor, occasion=occasion)
+        problem = pull_lever(site, name, actor=actor, repair=repair)
         if problem:
             problems.append(problem)
     return problems
@@ -76,23 +87,27 @@ def _key(plan: Plan, name: str, occasion: str) -> str:
     return f"lever {plan.migration} {occasion} {name}" if occasion else ""
 
 
-def _pulled(plan: Plan, lever: LeverSpec, key: str) -> str:
+def _pulled(plan: Plan, lever: LeverSpec, key: str, repair: Mapping[str, str] | None) -> str:
     """Run a lever's command or send its request; return why it failed, or an empty text."""
     timeout = lever.timeout.total_seconds()
     if lever.command:
-        return _run(lever.command, timeout, key)
+        env = {KEY_VARIABLE: key} if key else {}
+        if repair:
+            env[REPAIR_VARIABLE] = json.dumps(dict(repair))
+        return _run(lever.command, timeout, env)
     url = plan.system(lever.of or "candidate").url.rstrip("/") + (lever.post or "")
-    return _posted(url, lever.body or {}, timeout, key)
+    body = {**(lever.body or {}), **({REPAIR: dict(repair)} if repair else {})}
+    return _posted(url, body, timeout, key)
 
 
-def _run(command: Sequence[str], timeout: float, key: str) -> str:
+def _run(command: Sequence[str], timeout: float, env: Mapping[str, str]) -> str:
     program, *arguments = command
     try:
         subprocess.run(
             # a plan's `python` is the one that runs this, on whatever machine
             [sys.executable if program == "python" else program, *arguments], check=True,
             timeout=timeout, capture_output=True, stdin=subprocess.DEVNULL,
-            env={**for_other_programs(), **({KEY_VARIABLE: key} if key else {})},
+            env={**for_other_programs(), **env},
         )
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]

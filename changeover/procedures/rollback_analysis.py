@@ -19,7 +19,7 @@ from changeover.plan.metrics import METRICS, format_value
 from changeover.procedures.steps import RollbackRun, broke
 from changeover.procedures.verification import MEASURED, is_measured_until
 from changeover.site.site import Site
-from changeover.store import cutovers, firings
+from changeover.store import cutovers, firings, health_results
 
 MOST_TOLD = 20
 LOG_BYTES = 1 << 20
@@ -93,6 +93,7 @@ def _parts(site: Site, record: Rollback) -> Mapping[str, Callable[[], Any]]:
         "after": lambda: _after(site, record),
         "triggers": lambda: [{"trigger": f.trigger, "reason": f.reason} for f in fired],
         "machine": lambda: _machine(site),
+        "nodes": lambda: _nodes(site),
         "users_saw": lambda: _users_saw(site, record),
         "error_log": lambda: error_lines(log),
         "recommendation": lambda: recommendation(metrics),
@@ -100,13 +101,21 @@ def _parts(site: Site, record: Rollback) -> Mapping[str, Callable[[], Any]]:
 
 
 def _machine(site: Site) -> dict[str, float]:
-    """Return how full the machine is."""
-    disk = psutil.disk_usage(str(site.home.root))
+    """Return how full the machine is; sizes in bytes."""
+    disk, memory = psutil.disk_usage(str(site.home.root)), psutil.virtual_memory()
     return {
-        "memory_percent": psutil.virtual_memory().percent,
-        "cpu_percent": psutil.cpu_percent(0.1),
-        "disk_percent": disk.percent,
+        "memory_percent": memory.percent, "memory_total": memory.total,
+        "memory_used": memory.used, "memory_available": memory.available,
+        "cpu_percent": psutil.cpu_percent(0.1), "cpu_cores": psutil.cpu_count() or 0,
+        "disk_percent": disk.percent, "disk_free": disk.free,
     }
+
+
+def _nodes(site: Site) -> dict[str, Any]:
+    """Return what the newest health check measured of each of the plan's nodes."""
+    newest = health_results.latest(site.store, site.migration)
+    return {each.check: {"status": str(each.status), **each.data} for each in newest
+            if each.check.startswith("node ")}
 
 
 def _before(site: Site, record: Rollback) -> dict[str, Any]:

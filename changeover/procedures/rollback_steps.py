@@ -96,10 +96,10 @@ def quarantine_files(site: Site, name: str) -> str:
     if not spec.cleanup:
         return "nothing to clean up"
     base, kept_for = site.folder, spec.quarantine
-    # older files are not the candidate's, and our own home is nobody's temporary file
+    # older files are not the candidate's, and what we keep is nobody's temporary file
     since = candidate_start(site)
     task = cleanup.Cleanup.of(
-        spec, base=base, since=since, spared=[site.home.root])
+        spec, base=base, since=since, spared=site.home.spared())
     found, moved = cleanup.quarantine(task, name)
     purged = cleanup.purge(
         spec.roots, older_than=kept_for, now=clock.now(), base=base)

@@ -10,6 +10,7 @@ Default `.changeover` in the working directory, or `$CHANGEOVER_HOME`. Layout:
     logs/         one file per process
     restart/      a file for each process that the supervisor is asked to start again
     reports/      rendered reports
+    work/         what the two systems of a demo keep: theirs, not ours
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from changeover.machine.files import OWNER_ONLY, READABLE_BY_ALL, write_atomical
 HOME_VARIABLE = "CHANGEOVER_HOME"
 STORE_VARIABLE = "CHANGEOVER_STORE_URL"
 DEFAULT_HOME = ".changeover"
+WORK = "work"
 _PROCESS = re.compile(r"[a-z][a-z-]{0,30}")
 """A name becomes a file's name, so it must not lead out of the folder."""
 
@@ -54,6 +56,13 @@ class Home:
     def reports(self) -> Path:
         """Rendered reports."""
         return self.root / "reports"
+
+    def spared(self) -> list[Path]:
+        """Return what no clean-up may touch: all but the systems' own folder `work`."""
+        with contextlib.suppress(OSError):
+            return [self.gateway_files.root, *(
+                path for path in self.root.iterdir() if path.name != WORK)]
+        return [self.root]
 
     @property
     def prefect_home(self) -> Path:

@@ -1,4 +1,7 @@
-"""What the tests of whole migrations share: each module names its example in `EXAMPLE`."""
+"""What the tests of whole migrations share.
+
+Each module names its example in `EXAMPLE`, and in `ENVIRONMENT` one of its plan's environments.
+"""
 
 from __future__ import annotations
 
@@ -18,5 +21,6 @@ def running(
     name: str = request.module.EXAMPLE
     lacking = examples.described(name).needs()
     assert lacking is None, lacking  # CI installs what the examples need
-    with migration(name, tmp_path_factory.mktemp(name)) as found:
+    environment: str | None = getattr(request.module, "ENVIRONMENT", None)
+    with migration(name, tmp_path_factory.mktemp(name), environment=environment) as found:
         yield found

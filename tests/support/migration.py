@@ -116,7 +116,8 @@ class Migration:
 
 @contextlib.contextmanager
 def migration(
-    name: str, directory: Path, *, speed: float | None = None, rate: float | None = None
+    name: str, directory: Path, *, speed: float | None = None, rate: float | None = None,
+    environment: str | None = None
 ) -> Iterator[Migration]:
     """Start an example as `changeover demo` does, without its cutover; end everything after.
 
@@ -125,12 +126,14 @@ def migration(
         directory: Where everything is kept.
         speed: How many times as fast as the plan says; None: the example's own.
         rate: Users' requests per second; None: the example's own.
+        environment: One of the plan's environments.
     """
     home = Home(directory / "home")
     home.create()
     seed(home.prefect_home)
     example = examples.load(name)
-    staged = stage(home, name, example, examples.prepare(name, example, speed=speed),
+    prepared = examples.prepare(name, example, speed=speed, environment=environment)
+    staged = stage(home, name, example, prepared,
                    Wanted(rate, None, free_port(), free_port(), free_port()))
     stack = Stack(home, staged.plan, staged.settings, logging.getLogger(__name__).info)
     with contextlib.ExitStack() as ends:

@@ -7,6 +7,7 @@ import os
 import ssl
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from changeover.plan.units import format_duration, format_size, parse_address
 
 def memory(spec: LevelSpec) -> Health:
     """Judge the share of memory in use."""
-    used = psutil.virtual_memory().percent
-    return _level("memory", used, spec, Issue.MEMORY_PRESSURE)
+    found = psutil.virtual_memory()
+    health = _level("memory", found.percent, spec, Issue.MEMORY_PRESSURE)
+    return replace(health, data={
+        **health.data, "total": found.total, "used": found.used, "available": found.available})
 
 
 def disk(spec: LevelSpec, place: Path) -> Health:

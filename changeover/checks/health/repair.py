@@ -129,6 +129,9 @@ def _process_of(site: Site, found: Health) -> str | None:
     """Return the process of ours to start again: a service, or a system that may be restarted."""
     if found.issue in RESTARTED:
         return RESTARTED[found.issue]
+    service = site.plan.health.services.get(found.system)
+    if found.issue is Issue.SERVICE_DOWN and service is not None:
+        return service.process
     if found.issue is Issue.SERVICE_DOWN and found.system in ("baseline", "candidate"):
         process = site.plan.system(found.system).process
         if process is not None and process.command is not None and process.restart:
@@ -146,7 +149,7 @@ def _lease(site: Site, spec: RepairSpec) -> timedelta:
 def _attempt(case: _Case, claimed: Repair) -> Repair:
     """Carry out a claimed attempt and close it, whatever happens to it."""
     try:
-        problems = _carry_out(case.site, case.found, case.spec)
+        problems = _carry_out(case)
         again = _wait_until_good(case)
         is_good = again.status in GOOD
         detail = "; ".join([*problems, f"{case.name}: {again.detail}"])
@@ -156,8 +159,9 @@ def _attempt(case: _Case, claimed: Repair) -> Repair:
     return repairs.finish(store, claimed.id, is_good=is_good, detail=detail, now=now)
 
 
-def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:
+def _carry_out(case: _Case) -> list[str]:
     """Do what the strategy says and return what went wrong."""
+    site, found, spec = case.site, case.found, case.spec
     problems = []
     process = _process_of(site, found)
     try:
@@ -170,7 +174,11 @@ def _carry_out(site: Site, found: Health, spec: RepairSpec) -> list[str]:
     except ChangeoverError as error:
         # The plan's levers may help all the same.
         problems.append(error.what)
-    return problems + levers.pull_all(site, spec.levers, actor="health-check/main")
+    # by it one lever can mend any of many nodes
+    told = {"issue": str(found.issue), "check": case.name, "system": found.system,
+            "detail": found.detail}
+    return problems + levers.pull_all(
+        site, spec.levers, actor="health-check/main", repair=told)
 
 
 def _publish_again(site: Site) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import httpx
 
+from changeover import clock
 from changeover.checks.health.result import Health, worst
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
@@ -48,15 +51,8 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
     except (httpx.HTTPError, ValueError) as error:
         what = f"returns no figures ({type(error).__name__})"
         return Health(Status.CRITICAL, what, {}, Issue.NODE_FAILURE, spec.of)
-    slow = spec.slow.total_seconds() * 1000
-    limits: list[tuple[str, str | None, Callable[[float], bool], str]] = [
-        ("latency", spec.latency, lambda v: v > slow, f"above {slow:g} ms"),
-        ("success rate", spec.success_rate, lambda v: v < spec.least_success,
-         f"below {spec.least_success:g}"),
-        ("queue", spec.queue, lambda v: v > spec.longest_queue, f"above {spec.longest_queue}"),
-    ]
     problems, data = [], {}
-    for name, path, is_bad, limit in limits:
+    for name, path, is_bad, limit in _node_limits(spec):
         if path is None:
             continue
         value = _number(value_at(figures, path))
@@ -66,11 +62,49 @@ def node(spec: NodeSpec, target: CheckTarget) -> Health:
             problems.append(f"{name}: no number at {path}")
         elif is_bad(value):
             problems.append(f"{name} {value:g} is {limit}")
+    problems += _idle(spec, figures, data)
     if problems:
         reason = "; ".join(problems)
         return Health(Status.UNHEALTHY, reason, data, Issue.NODE_FAILURE, spec.of)
     shown = [f"{name} {value:g}" for name, value in data.items()]
     return Health(Status.HEALTHY, ", ".join(shown) or "answers", data, None, spec.of)
+
+
+def _node_limits(
+    spec: NodeSpec
+) -> list[tuple[str, str | None, Callable[[float], bool], str]]:
+    """Return a node's figures: name, path, what is too much (or too little), and how it is said."""
+    slow, most = spec.slow.total_seconds() * 1000, spec.most_memory / 1e6
+    return [
+        ("latency", spec.latency, lambda v: v > slow, f"above {slow:g} ms"),
+        ("success rate", spec.success_rate, lambda v: v < spec.least_success,
+         f"below {spec.least_success:g}"),
+        ("queue", spec.queue, lambda v: v > spec.longest_queue, f"above {spec.longest_queue}"),
+        ("memory", spec.memory, lambda v: v > most, f"above {most:g} MB"),
+    ]
+
+
+def _idle(spec: NodeSpec, figures: Any, data: dict[str, float | None]) -> list[str]:
+    """Judge a node's last execution: one with an empty queue has nothing to do."""
+    if spec.last_execution is None:
+        return []
+    at = _moment(value_at(figures, spec.last_execution))
+    if at is None:
+        return [f"last execution: no time at {spec.last_execution}"]
+    data["idle"] = idle = round(max(0.0, clock.now().timestamp() - at), 1)
+    if data.get("queue") == 0 or idle <= spec.stuck.total_seconds():
+        return []
+    return [f"executed nothing for {idle:.0f} s while tasks wait"]
+
+
+def _moment(value: Any) -> float | None:
+    """Return a time as Unix seconds, also one that is written as ISO 8601; None for all else."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, OverflowError):
+            at = datetime.fromisoformat(value)
+            # a time without a zone is UTC, as everywhere here
+            return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    return _number(value)
 
 
 def _number(value: Any) -> float | None:

@@ -12,6 +12,8 @@ from changeover.plan.schema import plan_schema
 from tests.core.plan.test_load import GOOD, editors_schema, problems
 
 PARTS = """
+flags: {new: false}
+rollback: {safe_flags: {new: false}}
 levers:
   up: {of: candidate, post: /up}
   down: {of: candidate, post: /down}
@@ -50,12 +52,18 @@ def test_a_stage_has_its_hooks_and_no_other_stage_has_them() -> None:
 @pytest.mark.parametrize(("hooks", "expected"), [
     ("{befor: []}", "phases[1].stages[1].hooks.befor: 'befor' is unknown, did you mean 'before'?; "
      "allowed are after, before, during"),
-    ("{before: [{}]}", "exactly one of `lever` and `suite` is required"),
-    ("{before: [{lever: up, undo: down, suite: smoke}]}", "exactly one of `lever` and `suite`"),
+    ("{before: [{}]}", "exactly one of `lever`, `suite` and `flags` is required"),
+    ("{before: [{lever: up, undo: down, suite: smoke}]}", "exactly one of `lever`, `suite`"),
+    ("{before: [{suite: smoke, flags: {new: true}}]}", "exactly one of `lever`, `suite`"),
+    ("{after: [{flags: {new: true}, undo: down}]}", "a rollback gives flags their safe values"),
+    ("{after: [{flags: {}}]}", "at least 1 item"),
+    ("{after: [{flags: {other: true}}]}", "flag 'other' has no value in rollback.safe_flags"),
+    ("{after: [{flags: {new: 3}}]}",
+     "3 is a number, in rollback.safe_flags flag 'new' is a boolean"),
     ("{before: [{lever: up}]}", "needs `undo`: the lever by which a rollback undoes it, or `none`"),
     ("{after: [{suite: smoke, undo: down}]}", "`undo` belongs to a `lever`"),
-    ("{before: [{load: steady}]}", "'load' is unknown; allowed are lever, retries, retry_after, "
-     "suite, undo"),
+    ("{before: [{load: steady}]}", "'load' is unknown; allowed are flags, lever, retries, "
+     "retry_after, suite, undo"),
     ("{before: [{lever: upp, undo: down}]}", "lever 'upp' is not defined; defined are up, down"),
     ("{before: [{lever: up, undo: dwn}]}", "hooks.before[0].undo: lever 'dwn' is not defined"),
     ("{after: [{suite: smok}]}", "suite 'smok' is not defined; defined are smoke, steady"),
@@ -80,6 +88,14 @@ def test_a_wrong_hook_is_refused_once_with_line_and_what_is_allowed(
     (found,) = [each for each in problems(text_with(hooks)) if expected in each] or [""]
     assert found, problems(text_with(hooks))
     assert "line 13" in found
+
+
+def test_a_hook_may_set_flags() -> None:
+    """For everyone, after the gate; it says so wherever hooks are shown."""
+    plan = plan_with("{after: [{flags: {new: true}}]}")
+    (hook,) = plan.stage("gradual-50").hooks.after
+    assert (hook.flags, hook.undone_by) == ({"new": True}, "")
+    assert plan.stage("gradual-50").hooks.text == "after flags new"
 
 
 def test_hooks_belong_to_stages_and_not_to_whole_phases_of_several() -> None:

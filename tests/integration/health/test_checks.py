@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from changeover.checks.health.result import Health
 from changeover.domain.audit import Author
 from changeover.domain.health import SILENT_AFTER, Status
 from changeover.domain.routing import Change, Mode
+from changeover.plan.health import Issue
 from changeover.site.site import Site
-from changeover.store import heartbeats, routing
+from changeover.store import heartbeats, messages, routing
+from tasks.health import notify_of_bad
 from tests.integration.health.conftest import Figures, Place, look
 from tests.integration.health.tls import tls_server
 from tests.support.processes import LONGEST_PAUSE, free_port, kill, wait_for
@@ -77,6 +80,20 @@ def test_levels_are_the_plans(place: Place) -> None:
     said(look(site, "disk"), Status.CRITICAL, "% used", "disk_full")
 
 
+def test_what_gets_scarce_is_a_warning_before_it_is_critical(place: Place) -> None:
+    """A message each, and none about what is well or was repaired."""
+    site, _ = place(notify=[{"webhook": "http://127.0.0.1:9/"}])
+    scarce = Health(Status.WARNING, "memory 86 % used", {}, Issue.MEMORY_PRESSURE)
+    ill = Health(Status.UNHEALTHY, "latency 5001 is above 5000 ms", {}, Issue.NODE_FAILURE)
+    found = {"memory": scarce, "node a": ill, "node b": ill,
+             "disk": Health(Status.CRITICAL, "full"), "home": Health(Status.WARNING, "slow")}
+    notify_of_bad(site, found | {"node b": replace(ill, status=Status.WARNING)},
+                  {"node b": "repaired node_failure of candidate in attempt 1"})
+    told = {each.title.partition(": ")[2]: each.severity
+            for each in messages.newest(site.store, "bench")}
+    assert told == {"memory": "warning", "node a": "warning", "disk": "critical"}
+
+
 def test_folder_must_be_writable(place: Place, tmp_path: Path) -> None:
     """Relative to the plan; one that is missing is critical, and none of our repairs."""
     site, _ = place(health={"folders": {"data": "data"}})
@@ -99,6 +116,8 @@ def test_systems_are_asked_for_their_health(place: Place) -> None:
 
 NODE = {"of": "candidate", "path": "/nodes/ocr", "latency": "$.latency_ms",
         "success_rate": "$.success", "queue": "$.queue", "longest_queue": 10}
+LIVELY = {**NODE, "memory": "$.mb", "most_memory": "50MB", "last_execution": "$.last"}
+WELL = {"latency_ms": 80, "success": 1, "queue": 0, "mb": 4.5, "last": "2026-01-01T00:00:00Z"}
 
 
 @pytest.mark.parametrize(("figures_", "status", "part"), [
@@ -120,6 +139,29 @@ def test_nodes_are_judged_by_their_figures(
     plan = site.plan.model_copy(update={
         "systems": site.plan.systems.model_copy(update={"candidate": system})})
     figures.answers["/nodes/ocr"] = (200, figures_)
+    becomes(Site(site.home, plan, site.store), "node ocr", status, part,
+            None if status is Status.HEALTHY else "node_failure")
+
+
+@pytest.mark.parametrize(("changed", "status", "part"), [
+    ({}, Status.HEALTHY, "memory 4.5, idle"),
+    ({"mb": 50.1}, Status.UNHEALTHY, "memory 50.1 is above 50 MB"),
+    ({"queue": 2}, Status.UNHEALTHY, "s while tasks wait"),
+    ({"queue": 2, "last": 4e9}, Status.HEALTHY, "queue 2, memory 4.5, idle 0"),
+    ({"queue": 2, "last": "lately"}, Status.UNHEALTHY, "last execution: no time at $.last"),
+    ({"mb": "much"}, Status.UNHEALTHY, "memory: no number at $.mb"),
+])
+def test_nodes_are_judged_by_their_memory_and_their_last_execution(
+    place: Place, figures: Figures, changed: dict[str, object], status: Status, part: str
+) -> None:
+    """A node that executes nothing is dead only while tasks wait for it."""
+    site, _ = place(health={"nodes": {"ocr": LIVELY}}, systems={
+        "baseline": {"name": "old", "url": f"http://127.0.0.1:{free_port()}"},
+        "candidate": {"name": "new", "url": f"http://127.0.0.1:{free_port()}"}})
+    system = site.plan.systems.candidate.model_copy(update={"url": figures.url})
+    plan = site.plan.model_copy(update={
+        "systems": site.plan.systems.model_copy(update={"candidate": system})})
+    figures.answers["/nodes/ocr"] = (200, {**WELL, **changed})
     becomes(Site(site.home, plan, site.store), "node ocr", status, part,
             None if status is Status.HEALTHY else "node_failure")
 

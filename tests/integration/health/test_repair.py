@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -60,6 +61,33 @@ def test_a_repair_that_verifies_is_done(place: Place, tmp_path: Path) -> None:
     assert told == "repaired disk_full of machine in attempt 1: disk: it has room"
     assert pulled(notes) == 1
     assert kinds(site)[-3:] == ["repair.began", "lever.pulled", "repair.done"]
+
+
+def test_levers_are_told_what_they_repair(place: Place, tmp_path: Path) -> None:
+    """So that one lever can mend any of many nodes."""
+    notes = tmp_path / "notes"
+    site = levers_place(place, notes)
+    script = "import os, sys; open(sys.argv[1], 'w').write(os.environ['CHANGEOVER_REPAIR'])"
+    lever = site.plan.levers["tidy"].model_copy(update={
+        "command": ["python", "-c", script, str(notes)]})
+    site = Site(site.home, site.plan.model_copy(update={"levers": {"tidy": lever}}), site.store)
+    attempt_repair(site, "disk", BAD, lambda: GOOD if notes.exists() else BAD)
+    assert json.loads(notes.read_text()) == {
+        "issue": "disk_full", "check": "disk", "system": "machine", "detail": "it is full"}
+
+
+def test_a_service_beside_the_systems_is_started_again_without_a_lever(place: Place) -> None:
+    """The plan names its process; the supervisor that runs is asked for it."""
+    service = {"url": "http://127.0.0.1:9", "process": "ai"}
+    site, _ = place(health={
+        "services": {"ocr": service},
+        "repairs": {"service_down": {"within": "0s", "backoff": "0s"}}})
+    me = psutil.Process(os.getpid())
+    site.home.save_settings({**site.home.settings(), "supervisor": {
+        "pid": me.pid, "created": me.create_time()}})
+    down = Health(Status.CRITICAL, "silent", {}, Issue.SERVICE_DOWN, "ocr")
+    attempt_repair(site, "service ocr", down, lambda: down)
+    assert site.home.pop_restarts() == ["ai"]
 
 
 def test_a_repair_that_does_not_verify_is_failed_and_escalates_once(
