@@ -12,7 +12,9 @@ from changeover import clock
 from changeover.cli import completing
 from changeover.cli.common import Command, Session, environment_option, site_command
 from changeover.cli.saying import no_secret
+from changeover.domain import user_keys
 from changeover.domain.audit import Author
+from changeover.domain.routing import Key
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
 from changeover.flags.by_hand import with_percent, with_value
@@ -21,14 +23,19 @@ from changeover.flags.snapshot import expired
 from changeover.flags.state import FlagEdit, FlagState
 from changeover.plan import yaml12
 from changeover.plan.flags import as_document
+from changeover.plan.model import Plan
 from changeover.store import flags as stored
 
 
 @click.command(epilog="\b\nExamples:\n  changeover explain user-7\n"
                "  changeover explain user-7 --attribute x-cohort=beta --flag use_open_ocr\n"
                "  changeover explain ''          a request without a key\n"
-               "  changeover explain user-7 user-8   the key's header comes twice")
-@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+               "  changeover explain user-7 user-8   the key's header comes twice\n"
+               "  changeover explain --header 'cookie=session=abc' --path '/cart?account=7'")
+@click.argument("keys", metavar="[KEY...]", nargs=-1)
+@click.option("--header", "headers", multiple=True, metavar="NAME=VALUE",
+              help="Instead of KEY: a header of a request, whose key is found as the gateway does.")
+@click.option("--path", help="Instead of KEY: the request's path with its query.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
               help="An attribute of the user, read as JSON if it is; a segment's is named as its "
               "header.")
@@ -36,16 +43,46 @@ from changeover.store import flags as stored
 @environment_option
 @site_command
 def explain(
-    session: Session, keys: tuple[str, ...], attributes: tuple[str, ...], flag: str | None
+    session: Session, keys: tuple[str, ...], attributes: tuple[str, ...], flag: str | None,
+    headers: tuple[str, ...], path: str | None
 ) -> None:
     """Say which system a user gets, what each flag is for them, and why."""
     site = session.site
     snapshot = stored.snapshot(site.store, site.migration, _environment(session))
     pairs = dict(_pair(text) for text in attributes)
+    asked: Key = keys
+    if headers or path is not None:
+        request = [_pair(text) for text in headers]
+        asked = _key_of(site.plan, keys, request, path or "/")
+        pairs = {**{name.lower(): value for name, value in request}, **pairs}
+    elif not keys:
+        raise InvalidInput("no KEY was given", next_step="For instance: changeover explain user-7")
     context = explaining.attributes(pairs, snapshot)
     explanation = explaining.explain(
-        Evaluator(snapshot), keys, context, flag=flag, today=clock.now().date())
+        Evaluator(snapshot), asked, context, flag=flag, today=clock.now().date())
     session.show(explaining.as_text(explanation), explanation)
+
+
+def _key_of(
+    plan: Plan, keys: tuple[str, ...], request: list[tuple[str, str]], path: str
+) -> tuple[bytes, ...]:
+    """Return the key that the gateway finds in a request.
+
+    Raises:
+        InvalidInput: A key is given, too, or the path is none.
+    """
+    if keys:
+        raise InvalidInput("KEY and a request are given", allowed="one of the two",
+                           next_step="Leave KEY out: it is found in --header and --path")
+    if not path.startswith("/"):
+        raise InvalidInput(f"--path {path!r} is no path", allowed="a path that begins with /")
+
+    def values(name: str) -> list[bytes]:
+        return [value.encode("utf-8", "surrogateescape")
+                for known, value in request if known.lower() == name]
+
+    return user_keys.key_of(
+        plan.routing.sources, values, path.encode("utf-8", "surrogateescape"))
 
 
 @click.group("flags")

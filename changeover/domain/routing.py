@@ -216,6 +216,19 @@ def explain(
         rule: How the plan makes a bucket of a key.
     """
     number, why_none = _number(key, rule)
+    return _explained(state, number, why_none, segments)
+
+
+def decide_by_bucket(
+    state: RoutingState, number: int | None, segments: frozenset[str] = frozenset()
+) -> System:
+    """Return the system whose answer a user gets, by the bucket that the gateway found."""
+    return _explained(state, number, "a request without a key", segments).system
+
+
+def _explained(
+    state: RoutingState, number: int | None, why_none: str, segments: frozenset[str]
+) -> Explanation:
     moved = [name for name in state.segments if name in segments]
     kept = [name for name in state.kept if name in segments]
     share = f"{state.mode} {format_percent(state.weight)}"

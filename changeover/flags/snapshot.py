@@ -63,7 +63,7 @@ def of_plan(plan: Plan, state: RoutingState) -> Snapshot:
         segments=plan.routing.segments,
         flag_segments=plan.flag_segments,
         safe_flags=plan.rollback.safe_flags,
-        key_header=plan.routing.key.header,
+        key_header=plan.routing.plain_header or "",
         rule=plan.routing.rule,
     )
 

@@ -47,8 +47,8 @@ class Entry:
         route: Name of the route: `target:weight:safe|unsafe`, with `:kept` behind it for users of a
             segment that was rolled back.
         key: The user's key as the log shows it, or None: the first value only when there are
-            several, and another text for bytes that are not UTF-8. It distinguishes users, and does
-            not give their bucket.
+            several, and another text for bytes that are not UTF-8; its hash where the script found
+            it. It distinguishes users, and does not give their bucket.
         served_by: The system that answered, or None.
         attempts: How many attempts were made.
         chosen: The system that Envoy chose by the key, or None where the line does not say so.
@@ -56,6 +56,7 @@ class Entry:
         body_bytes: Bytes of the answer's body, as they were sent; None when the line does not say.
         details: Envoy's word for how the answer came to be, as `via_upstream`.
         subsets: Names of the subsets of requests that it is in; None when the line says nothing.
+        bucket: The bucket that the gateway's script found; None where the key is a header.
     """
 
     end: float
@@ -71,6 +72,7 @@ class Entry:
     body_bytes: int | None = None
     details: str = ""
     subsets: frozenset[str] | None = None
+    bucket: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,15 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             body_bytes=None if body is None else int(body),
             details=raw.get("d") or "",
             subsets=subsets.in_log(raw),
+            bucket=_bucket(raw.get("q")),
         )
     # Other programs' lines and halves of lines after a crash end up here.
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
+
+
+def _bucket(text: str | None) -> int | None:
+    return int(text) if text else None
 
 
 def whole_lines(text: bytes) -> Iterator[bytes]:

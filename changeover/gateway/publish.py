@@ -21,9 +21,9 @@ from changeover.errors import EnvironmentProblem, InvalidPlan, PublishFailed, Un
 from changeover.gateway.back_pressure import BackPressure
 from changeover.gateway.break_glass import BreakGlass
 from changeover.gateway.check import refusal
+from changeover.gateway.envoy.clusters import render_clusters
 from changeover.gateway.envoy.config import (
     render_bootstrap,
-    render_clusters,
     render_routes,
     version_of,
 )

@@ -100,7 +100,7 @@ class LoadService:
         headers = {TOLD_HEADER: TOLD}
         if spec.of == "gateway":  # which tells the systems itself
             headers = {} if spec.measured else {MARK_HEADER: load_mark(self._site.gateway.files)}
-        return Steady(load, url, headers, plan.routing.key.header)
+        return Steady(load, url, headers, plan.routing.carrying)
 
     def _note(self, kind: str, load: Load, facts: dict[str, object]) -> None:
         try:

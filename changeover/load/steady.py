@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -43,13 +43,13 @@ class Steady:
         load: What is wanted.
         url: Address of the host that is asked.
         headers: Sent with each request.
-        key_header: The header with the user's key.
+        carrying: Returns the headers by which the gateway finds a user's key.
     """
 
     load: Load
     url: str
     headers: Mapping[str, str]
-    key_header: str
+    carrying: Callable[[str], Mapping[str, str]]
     counts: Counts = field(default_factory=Counts)
     _under_way: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -81,7 +81,7 @@ class Steady:
 
     async def _ask(self, session: aiohttp.ClientSession, path: str, key: str) -> None:
         try:
-            headers = {**self.headers, self.key_header: key}
+            headers = {**self.headers, **self.carrying(key)}
             async with session.get(self.url + path, headers=headers) as answer:
                 await answer.read()
                 self.counts.failed += is_failure(answer.status)

@@ -136,7 +136,8 @@ class Slicer:
         weight = int(rest.partition(":")[0] or 0) if target == "split" else 0
         number = -1
         if why_not is None:
-            found = number_of(entry.key, self._rule)
+            found = entry.bucket if entry.key else None
+            found = number_of(entry.key, self._rule) if found is None else found
             if found is None:
                 why_not = Excluded.NO_KEY
         if why_not is None and found is not None:

@@ -227,7 +227,8 @@ def _allowed_keys(location: Location) -> list[str]:
         if part in (kinds := node.get("discriminator", {}).get("mapping", {})):
             node = {"$ref": kinds[part]}
         elif isinstance(part, int):
-            node = node.get("items", {})
+            # one that needs no list stands in the library's path as the first of a list
+            node = node.get("items", node)
         else:
             # mappings from names to parts: any name is allowed, or those of a pattern
             named = next(iter(node.get("patternProperties", {}).values()), None)

@@ -75,10 +75,10 @@ def missing(plan: Plan, others: Sequence[Plan]) -> list[str]:
 
 def other_users(plan: Plan, members: Sequence[Plan]) -> list[str]:
     """Return which members move other users at the same percentage."""
-    own = plan.routing.key, plan.routing.salt
+    own = plan.routing.sources, plan.routing.salt
     return [f"{other.migration} has another routing.key or salt: at the same percentage other "
             "users are moved there" for other in members
-            if (other.routing.key, other.routing.salt) != own]
+            if (other.routing.sources, other.routing.salt) != own]
 
 
 def notes(plan: Plan) -> list[str]:

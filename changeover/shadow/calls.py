@@ -7,6 +7,7 @@ import time
 
 from changeover.comparison.answers import Answer
 from changeover.gateway.envoy.protocol import ENVOYS_OWN
+from changeover.gateway.envoy.user_key import KEY_HEADER
 from changeover.plan.model import SystemSpec
 from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
 from changeover.shadow.pulse import Pulse
@@ -17,7 +18,7 @@ SHADOW_HEADER = "x-changeover-shadow"
 SAFE = ("GET", "HEAD", "OPTIONS")
 _NOT_FORWARDED = frozenset({
     "connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding",
-    "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count", *ENVOYS_OWN,
+    "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count", KEY_HEADER, *ENVOYS_OWN,
 })
 """Headers in the gateway's copy that were not in the request that the baseline got."""
 _CONDITIONS = frozenset({

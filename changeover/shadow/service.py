@@ -20,10 +20,11 @@ import psutil
 from changeover import clock
 from changeover.comparison.answers import Answer
 from changeover.domain.comparisons import Compared
-from changeover.domain.routing import RoutingState, System, decide
+from changeover.domain.routing import RoutingState, System, decide, decide_by_bucket
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.admin import Admin
 from changeover.gateway.envoy import tap
+from changeover.gateway.envoy.user_key import KEY_HEADER
 from changeover.shadow.calls import SAFE, Caller, OwnFault, has_part_only
 from changeover.shadow.judging import Answers, Asked, Judge, answer_of
 from changeover.shadow.pulse import Pulse
@@ -170,12 +171,19 @@ class Shadow:
             return "dropped: body too large"
         if not self.spec.copies(exchange.method, exchange.path):
             return "dropped: not in methods or replay_unsafe"
-        key = exchange.values(self.plan.routing.key.header)
-        segments, rule = self._segments(exchange), self.plan.routing.rule
         # Then the user's answer is the candidate's: there is none of the baseline to compare with.
-        if self.state and decide(self.state, key, segments, rule=rule) is System.CANDIDATE:
+        if self.state and self._decided(self.state, exchange) is System.CANDIDATE:
             return "served by the candidate"
         return ""
+
+    def _decided(self, state: RoutingState, exchange: Exchange) -> System:
+        segments, plain = self._segments(exchange), self.plan.routing.plain_header
+        if plain is not None:
+            key, rule = exchange.values(plain), self.plan.routing.rule
+            return decide(state, key, segments, rule=rule)
+        # The gateway's script has found the bucket, also of a user who gets a cookie just now.
+        found = exchange.values(KEY_HEADER)
+        return decide_by_bucket(state, int(found[0]) if found else None, segments)
 
     def _segments(self, exchange: Exchange) -> frozenset[str]:
         found = set()

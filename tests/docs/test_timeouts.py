@@ -9,7 +9,8 @@ from typing import Any
 
 from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.envoy import time_limits
-from changeover.gateway.envoy.config import render_bootstrap, render_clusters, render_routes
+from changeover.gateway.envoy.clusters import render_clusters
+from changeover.gateway.envoy.config import render_bootstrap, render_routes
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan, SystemSpec
 from changeover.plan.units import parse_duration

@@ -3,7 +3,8 @@
 Answers every request with its name; counts what it ran; `POST /fault?kind=503|hang|slow|liar|none`
 makes it misbehave, `kind=half` every second request, and `kind=cohort` those with `x-cohort` only;
 `most` of `/ran` is how many requests ran at once; `POST /lever/NAME` notes the name, once for each
-`Idempotency-Key`.
+`Idempotency-Key`. What a request's `x-answer-with` says, as `cache-control: public`, is one of the
+answer's headers.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ async def _serve(name: str, reader: asyncio.StreamReader, writer: asyncio.Stream
             head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n"
             if STATE["fault"] == "liar" and method == "POST" and path == "/":
                 head = head.replace("200", "503") + "x-changeover-not-sent: 1\r\n"
+            if "x-answer-with" in headers:
+                head += headers["x-answer-with"] + "\r\n"
             writer.write(f"{head}content-type: application/json\r\n\r\n".encode() + body)
             await writer.drain()
     except (ConnectionError, asyncio.IncompleteReadError):

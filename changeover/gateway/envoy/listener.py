@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway.envoy import forwarded, protocol, subsets, tap, time_limits
+from changeover.gateway.envoy import forwarded, protocol, subsets, tap, time_limits, user_key
 from changeover.gateway.envoy.synthetic import TOLD_HEADER
+from changeover.gateway.envoy.user_key import KEY_HEADER
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 
 Json = dict[str, Any]
 
 ROUTES = "changeover"
-KEY_HEADER = "x-changeover-key"
 _TYPE = "type.googleapis.com/envoy."
 
 
@@ -43,7 +43,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
             # Early: before routes are chosen, so that clients cannot choose one by our headers.
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
-            "http_filters": [*subsets.filters(plan), *taps, {
+            "http_filters": [*user_key.filters(plan), *subsets.filters(plan), *taps, {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
                     "@type": _TYPE + "extensions.filters.http.router.v3.Router",
@@ -61,11 +61,12 @@ def _edge_headers(plan: Plan, hops: int) -> Json:
     mutations: list[Json] = [{"remove": name} for name in ours]
     mutations += forwarded.disbelieved(hops)
     # Envoy hashes one header as it is: salt and key are put together in one of ours.
-    if plan.routing.salt:
-        key = plan.routing.key.header.upper()
+    plain = plan.routing.plain_header
+    if plan.routing.salt and plain is not None:
+        value = f"{plan.routing.salt}%REQ({plain.upper()})%"
         mutations.append({
             "append": {
-                "header": {"key": KEY_HEADER, "value": f"{plan.routing.salt}%REQ({key})%"},
+                "header": {"key": KEY_HEADER, "value": value},
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         })
@@ -80,7 +81,6 @@ def _edge_headers(plan: Plan, hops: int) -> Json:
 
 
 def _access_log(plan: Plan, files: GatewayFiles) -> Json:
-    key = plan.routing.key.header.upper()
     return {
         "name": "envoy.access_loggers.file",
         "typed_config": {
@@ -102,7 +102,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "h": "%UPSTREAM_HOST%",
                     "n": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
                     "d": "%RESPONSE_CODE_DETAILS%",
-                    "k": f"%REQ({key})%",
+                    **user_key.log_fields(plan),
                     "m": "%REQ(:METHOD)%",
                     "b": "%BYTES_SENT%",
                     "i": "%REQ(X-REQUEST-ID)%",

@@ -7,15 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState
-from changeover.gateway.envoy import choice, concurrency, tap, time_limits
-from changeover.gateway.envoy.listener import KEY_HEADER
-from changeover.gateway.envoy.matching import (
-    ends_below,
-    ends_with_number,
-    of_segment,
-    string,
-    with_value,
-)
+from changeover.gateway.envoy import choice, concurrency, tap, time_limits, user_key
+from changeover.gateway.envoy.matching import of_segment, string
 from changeover.plan.model import Plan
 
 Json = dict[str, Any]
@@ -81,16 +74,13 @@ class _Target:
 
 def _split(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     """Return the routes of users whom the key decides about."""
-    header, modulo = plan.routing.key.header, plan.routing.key.modulo
-    if modulo is None:
-        # Without a key Envoy would draw at random, anew for each request: the baseline serves.
-        return _pair(plan, target, [*headers, *with_value(header)])
-    # Envoy has no arithmetic: the key's last digits say which system it is.
-    first = replace(target, sample=0, decided="candidate")
-    rest = replace(target, decided="baseline")
-    mine = ends_below(header, modulo, target.buckets)
-    return [*_pair(plan, first, [*headers, mine]),
-            *_pair(plan, rest, [*headers, ends_with_number(header)])]
+    found: list[Json] = []
+    for decided, of_key in user_key.split(plan, target.buckets):
+        # Who is on the candidate has no baseline's answer to compare with.
+        sample = 0 if decided == "candidate" else target.sample
+        found += _pair(plan, replace(target, sample=sample, decided=decided),
+                       [*headers, *of_key])
+    return found
 
 
 def _tapped(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
@@ -150,7 +140,7 @@ def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -
         "match": {"prefix": "/", "headers": headers},
         "route": {
             "inline_cluster_specifier_plugin": choice.specifier(target.specified, target.buckets),
-            "hash_policy": [{"header": {"header_name": _hashed_header(plan)}}],
+            "hash_policy": [{"header": {"header_name": user_key.hashed_header(plan)}}],
             # It would count the user's reading: see `time_limits`.
             "timeout": "0s",
             "idle_timeout": time_limits.silence(plan),
@@ -158,10 +148,6 @@ def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -
             "upgrade_configs": [{"upgrade_type": "websocket"}],
         },
     }
-
-
-def _hashed_header(plan: Plan) -> str:
-    return KEY_HEADER if plan.routing.salt else plan.routing.key.header
 
 
 def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:

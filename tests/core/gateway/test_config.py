@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from changeover.domain.routing import BUCKETS, Mode, RoutingState, System
 from changeover.gateway.envoy import time_limits
 from changeover.gateway.envoy.choice import BEHIND, CANDIDATE_FIRST, MEANT
+from changeover.gateway.envoy.clusters import render_clusters
 from changeover.gateway.envoy.concurrency import NOT_SENT
 from changeover.gateway.envoy.config import (
     parse_version,
     render_bootstrap,
-    render_clusters,
     render_routes,
     version_of,
 )

@@ -67,6 +67,17 @@ def test_explain_takes_any_bytes_of_a_key_and_all_its_values(run: Any) -> None:
     assert run("explain", "u1", "")[1].startswith("u1,  gets the baseline because a request with")
 
 
+def test_explain_finds_the_key_of_a_request(run: Any) -> None:
+    """A whole request instead of a key; both at once are refused, and so is nothing."""
+    text = run("explain", "--header", "X-User-Id=user-7", "--path", "/cart")[1]
+    assert text.startswith("user-7 gets the candidate because bucket 2157 is below 2500")
+    assert "without a key" in run("explain", "--header", "cookie=a=b")[1]
+    for arguments in (["u", "--path", "/"], ["--path", "cart"], []):
+        code, _, message = run("explain", *arguments)
+        assert code == 2, arguments
+        assert message.startswith("changeover: ")
+
+
 def test_text_that_is_not_utf_8_is_refused_before_anything_is_done(run: Any) -> None:
     """A reason that no database keeps is a clear message, not a traceback halfway."""
     code, _, message = run("flags", "set", "log_level", "DEBUG", "--reason", "caf\udce9")

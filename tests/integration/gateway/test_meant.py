@@ -22,7 +22,7 @@ from changeover.flags.explain import explain
 from changeover.flags.snapshot import of_plan
 from changeover.gateway.accesslog import Entry, classify, meant_for, parse_line
 from changeover.plan.model import Plan
-from changeover.plan.routing import KeyRule
+from changeover.plan.routing import KeyRule, KeySpec
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, kill, wait_for
 
@@ -65,7 +65,7 @@ def ask(bench: Bench, values: Values, also: bytes = b"", method: str = "GET") ->
         method: The request's method.
     """
     host, port = bench.plan.routing.listen.rsplit(":", 1)
-    name, number = bench.plan.routing.key.header.encode(), next(_ids)
+    name, number = (bench.plan.routing.plain_header or "").encode(), next(_ids)
     keys = b"".join(b"%b: %b\r\n" % (name, value) for value in values)
     head = (b"%b / HTTP/1.1\r\nhost: a\r\nx-request-id: %b\r\nx-item: %b\r\ncontent-length: 0\r\n"
             % (method.encode(), number.encode(), number.encode()))
@@ -324,7 +324,7 @@ def test_a_key_that_the_connection_header_takes_away_is_none(gateway: Bench) -> 
 @pytest.mark.parametrize("header", ["user_id", "authorization", "cookie", "user-agent"])
 def test_any_header_can_be_the_key(header: str, tmp_path: Path) -> None:
     """Underscores and headers that Envoy itself knows are keys as all others are."""
-    plan = plan_of(key=make_plan().routing.key.model_copy(update={"header": header}))
+    plan = plan_of(key=(KeySpec(header=header),))
     for bench in start_bench(plan, tmp_path):
         bench.move(Mode.GRADUAL, 5_000)
         everyone = [one for kind in ("UTF-8", "not UTF-8", "twice") for one in users(kind)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from changeover.domain.routing import Mode, RoutingState, System, decide
 from changeover.plan.model import Plan
+from changeover.plan.routing import KeySpec
 from changeover.shadow.service import Shadow
 from changeover.shadow.tap import Exchange
 from changeover.site.home import Home
@@ -71,3 +73,17 @@ def test_a_segment_is_told_by_any_value_of_its_header(
     """Whoever is at the candidate by a segment is not copied, wherever the value stands."""
     headers = [("x-cohort", value) for value in values]
     assert offered(shadow, *headers) is not is_inside
+
+
+def test_a_key_that_the_gateways_script_found_is_told_by_its_bucket(tmp_path: Path) -> None:
+    """Also of a user whose cookie is only being issued; without a bucket the baseline answered."""
+    plan = make_plan(shadow={"methods": ["GET"]})
+    routing = plan.routing.model_copy(update={"key": (KeySpec(cookie="session"),)})
+    home = Home(tmp_path / "home")
+    home.create()
+    with contextlib.closing(Store.open(home.store_url, create=True)) as store:
+        shadow = Shadow(Site(home, plan.model_copy(update={"routing": routing}), store))
+        shadow.state = STATE
+        assert not offered(shadow, ("x-changeover-key", "4999"))
+        assert offered(shadow, ("x-changeover-key", "5000"))
+        assert offered(shadow, ("cookie", "session=anything"))
