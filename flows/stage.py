@@ -9,14 +9,20 @@ from prefect.states import Cancelled, Failed
 
 from changeover.analysis.gate import StageDecision
 from changeover.domain.rollout import StageAction
-from changeover.errors import CarriedElsewhere, ChangeoverError, StaleEpoch
+from changeover.errors import CarriedElsewhere, ChangeoverError, Refused, StaleEpoch
 from changeover.plan.model import PhaseKind
 from changeover.procedures.stages import has_begun, promoted, settled, was_entered
 from changeover.procedures.steering import skipped
 from changeover.procedures.steps import CutoverRun
 from changeover.procedures.waiting import following
 from tasks.approve import ask_people
-from tasks.cutover import begin_cutover, end_again, end_promoted, end_rolled_back
+from tasks.cutover import (
+    begin_cutover,
+    end_again,
+    end_not_begun,
+    end_promoted,
+    end_rolled_back,
+)
 from tasks.flow_runs import open_run, open_site
 from tasks.gate import (
     hold_stage,
@@ -29,6 +35,7 @@ from tasks.gate import (
 from tasks.hooks import after_stage, before_stage
 from tasks.prepare import write_way_back
 from tasks.report import publish_gate_table, update_progress
+from tasks.returning import begin_alone
 from tasks.steps import PASSING_TROUBLE, try_again_later
 from tasks.traffic import give_back_share, move_traffic, soaks_again
 
@@ -74,6 +81,10 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
         if not stages:
             return Failed(name="Refused", message=f"the plan has no phase {kind}")
         if not has_begun(run):
+            try:
+                await begin_alone(run, stages[0].key)
+            except Refused as refusal:
+                return await end_not_begun(run, str(refusal))
             write_way_back(run)
         for stage in stages:
             decision = await carry_out(run, stage.key, pass_stage)

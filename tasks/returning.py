@@ -1,4 +1,4 @@
-"""Beginning a cutover where an earlier one had come to."""
+"""Beginning a cutover with a later stage: where an earlier one was, or with a phase alone."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ async def begin_with(run: CutoverRun, stage: str) -> None:
     if decision.action is not StageAction.PROMOTE:
         raise Refused(f"not begun at stage {stage} because {decision.reason}")
     pass_over(run, stage, decision)
+
+
+async def begin_alone(run: CutoverRun, stage: str) -> None:
+    """Begin a phase alone, when the approvers of the stages before it have agreed, or do now.
+
+    Raises:
+        Refused: An approver does not agree.
+        StaleEpoch: A rollback came first.
+    """
+    if not returning.unagreed(run, stage):
+        return
+    decision = await ask_about(run, returning.question_alone(run, stage))
+    if decision.action is not StageAction.PROMOTE:
+        raise Refused(f"not begun at stage {stage} because {decision.reason}")
 
 
 @step(name="pass over", task_run_name="pass over the stages before {stage}")

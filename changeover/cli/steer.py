@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import click
 
-from changeover import clock
 from changeover.cli import completing
 from changeover.cli.common import Session, site_command
 from changeover.cli.proving import token_if_needed
 from changeover.cli.saying import approver_option, why_option
 from changeover.domain.approvers import rules_of
 from changeover.domain.audit import Author
-from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.plan.until import longer_by
 from changeover.procedures import by_hand, steering
 from changeover.procedures.by_hand import Done
-from changeover.store import instructions
 
 
 @click.command(epilog="\b\nExample:\n  changeover pause --reason 'the provider has trouble'")
@@ -85,20 +82,8 @@ def skip_stage(session: Session, stage: str, approver: str, reason: str) -> None
     spec = steering.later_stage(site, cutover, stage)
     rules = rules_of(site.plan, spec.key)
     token = token_if_needed(session, approver, rules)
-    wanted = Instruction(
-        cutover.id, InstructionKind.SKIP,
-        approver, reason, clock.now(), spec.key)
-    agreed = instructions.skip(site.store, wanted, token)
-    needed = instructions.enough(site.store, cutover.id, spec)
-    text = f"{stage} will be skipped"
-    if len(agreed) < needed:
-        count = f"{len(agreed)} of {needed} people agreed"
-        text = f"{stage} will not be skipped yet: {count}"
-    text += f" ({', '.join(agreed)})"
-    # later stages may rely on what they do: a person should know
-    if spec.hooks.text:
-        text += f"; its hooks do not run: {spec.hooks.text}"
-    _show(session, by_hand.steered(site, cutover, text))
+    author = Author(approver, reason)
+    _show(session, by_hand.skip_stage(site, author, spec.key, token))
 
 
 def _show(session: Session, done: Done) -> None:

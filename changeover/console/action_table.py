@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from changeover.console import effects
-from changeover.console.actions import Action, Field, Group, Situation, Values, named, one
+from changeover.console.actions import Action, Field, Group, Situation, Values, named, one, skips
 from changeover.domain import going_back, routing
 from changeover.domain.rollout import ANSWERS
 from changeover.domain.routing import Change, Mode
@@ -174,6 +174,25 @@ def _promoted(situation: Situation, _values: Values) -> list[str]:
         "Its gate is judged at once: a check that fails rolls everyone back."]
 
 
+def _stages(situation: Situation) -> list[tuple[str, str]]:
+    return [(each.key, each.title) for each in situation.ahead]
+
+
+def _left_out(situation: Situation, values: Values) -> list[str]:
+    stage = situation.plan.stage(values["stage"])
+    following = situation.plan.stages()[stage.index + 1]
+    lines = [f"{stage.title} is left out; {max(1, stage.approvers)} must agree. "
+             f"{following.title} comes in its place. No user is moved now."]
+    if stage.hooks.text:
+        lines.append(f"Its hooks do not run: {stage.hooks.text}.")
+    return lines
+
+
+def _skip(situation: Situation, values: Values) -> str:
+    cutover = situation.cutover
+    return skips(cutover, values.get("stage", "")) if cutover else ""
+
+
 def _closed_for_users(situation: Situation, _values: Values) -> list[str]:
     return ["Every user gets 503 with your reason, on both systems.",
             effects.everyone(situation.traffic)]
@@ -255,6 +274,10 @@ ACTIONS = (
         (Field("duration", "Longer by", hint="as 4h or 2d"),), seen=_soak),
     Action(
         "promote-now", "Promote now", Group.CUTOVER, _not_soaking, _promoted, seen=_soak),
+    Action(
+        "skip-stage", "Leave out a stage", Group.CUTOVER,
+        lambda now: _no_cutover(now) or ("" if now.ahead else "no stage can be left out now"),
+        _left_out, (Field("stage", "Stage", _stages),), seen=_skip),
     Action(
         "maintenance-on", "Maintenance on", Group.EVERYONE,
         lambda now: "it is on already" if now.state.maintenance else "", _closed_for_users,

@@ -21,7 +21,7 @@ from changeover.domain.routing import RoutingState
 from changeover.domain.tokens import Scope, tokens_in, without_tokens
 from changeover.errors import InvalidInput, Refused
 from changeover.flags.state import FlagState
-from changeover.plan.model import Plan
+from changeover.plan.model import Plan, Stage
 
 Values = Mapping[str, str]
 MOST_TEXT, MOST_REASON = 200, 2000
@@ -30,7 +30,10 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 @dataclass(frozen=True)
 class Situation:
-    """What the pages know of the migration at one moment; nothing of it is asked again."""
+    """What the pages know of the migration at one moment; nothing of it is asked again.
+
+    `ahead` are the stages of the running cutover that can be left out.
+    """
 
     plan: Plan
     now: datetime
@@ -42,6 +45,7 @@ class Situation:
     freeze: Freeze | None = None
     asked: Approval | None = None
     flags: Mapping[str, FlagState] = field(default_factory=dict)
+    ahead: tuple[Stage, ...] = ()
 
 
 class Group(StrEnum):
@@ -163,6 +167,12 @@ def _refuse_unreadable(text: str, where: str) -> None:
 def named(soak: StageRecord) -> str:
     """Return a soak's name, so that a form is about it and no later one."""
     return f"{soak.cutover_id} {soak.key} {soak.round}"
+
+
+def skips(cutover: Cutover, key: str) -> str:
+    """Return the name of leaving out a stage, so that a form is about this cutover's and no other.
+    """
+    return f"{cutover.id} {key}"
 
 
 def one(*parts: object) -> str:

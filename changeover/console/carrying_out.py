@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from changeover import clock
-from changeover.console.actions import named
+from changeover.console.actions import named, skips
 from changeover.domain.approvers import rules_of
 from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
@@ -110,6 +110,14 @@ def _promote_now(order: Order) -> Done:
     return by_hand.promote_now(order.site, order.by, record, _proof(order))
 
 
+def _skip_stage(order: Order) -> Done:
+    site, key = order.site, order.values["stage"]
+    # of a cutover that began since, nobody has seen anything
+    if skips(steering.running(site), key) != order.values.get("seen"):
+        raise Refused("the cutover that was shown has ended")
+    return by_hand.skip_stage(site, order.by, key, _proof(order))
+
+
 def _soak_that_was_shown(order: Order) -> StageRecord:
     """Return the present soak.
 
@@ -173,6 +181,7 @@ BY_NAME: dict[str, Callable[[Order], Done]] = {
     "resume": lambda order: by_hand.resume(order.site, order.by),
     "extend": _extend,
     "promote-now": _promote_now,
+    "skip-stage": _skip_stage,
     "maintenance-on": lambda order: by_hand.maintenance(
         order.site, order.by, is_on=True),
     "maintenance-off": lambda order: by_hand.maintenance(

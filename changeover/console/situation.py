@@ -13,6 +13,8 @@ from changeover.domain.instructions import open_pause
 from changeover.domain.rollout import Cutover, StageRecord, StageStatus
 from changeover.domain.routing import System
 from changeover.errors import StoreError
+from changeover.plan.model import Stage
+from changeover.procedures import steering
 from changeover.site.site import Site
 from changeover.store import (
     approvals,
@@ -47,7 +49,7 @@ def of_site(site: Site) -> Situation:
         site.plan, now, state, measured, cutover,
         _soaking(site, cutover), pause,
         freezes.active(store, migration, now=now), asked,
-        flags.read(store, migration, site.environment))
+        flags.read(store, migration, site.environment), _ahead(site, cutover))
 
 
 def brief(site: Site) -> Situation:
@@ -58,6 +60,10 @@ def brief(site: Site) -> Situation:
     """
     return Situation(
         site.plan, clock.now(), routing.read(site.store, site.migration))
+
+
+def _ahead(site: Site, cutover: Cutover | None) -> tuple[Stage, ...]:
+    return tuple(steering.later_stages(site, cutover)) if cutover else ()
 
 
 def _soaking(site: Site, cutover: Cutover | None) -> StageRecord | None:

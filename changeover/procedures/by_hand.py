@@ -125,6 +125,31 @@ def promote_now(
     return steered(site, cutover, f"{text} ({', '.join(agreed)})")
 
 
+def skip_stage(site: Site, by: Author, key: str, proof: ApproverToken | bool | None) -> Done:
+    """Leave out a stage that was not entered yet; arguments as of `promote_now`.
+
+    Raises:
+        InvalidInput: The plan has no such stage.
+        Refused: It was entered, is the last one, none runs, or a rollback came first.
+        ApprovalRefused: By the plan this person's word does not count.
+    """
+    cutover = steering.running(site)
+    stage = steering.later_stage(site, cutover, key)
+    wanted = Instruction(
+        cutover.id, InstructionKind.SKIP, by.actor, by.reason, clock.now(), stage.key)
+    agreed = instructions.skip(site.store, wanted, proof)
+    needed = instructions.enough(site.store, cutover.id, stage)
+    text = f"{key} will be skipped"
+    if len(agreed) < needed:
+        count = f"{len(agreed)} of {needed} people agreed"
+        text = f"{key} will not be skipped yet: {count}"
+    text += f" ({', '.join(agreed)})"
+    # later stages may rely on what they do: a person should know
+    if stage.hooks.text:
+        text += f"; its hooks do not run: {stage.hooks.text}"
+    return steered(site, cutover, text)
+
+
 def freeze(site: Site, by: Author, until: datetime | None) -> Done:
     """Keep everybody where they are; given again, the new end and reason count."""
     wanted = Freeze(site.migration, by.actor, by.reason, clock.now(), until)

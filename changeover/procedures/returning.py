@@ -1,9 +1,9 @@
-"""A cutover that begins where an earlier one had come to, before it was rolled back."""
+"""A cutover that begins with a later stage: where an earlier one was, or with a phase alone."""
 
 from __future__ import annotations
 
 from changeover import clock
-from changeover.domain.rollout import StageRecord, StageStatus
+from changeover.domain.rollout import PASSED, StageRecord, StageStatus
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import Stage
 from changeover.procedures.approvals import Question, numbered
@@ -70,6 +70,35 @@ def question(run: CutoverRun, key: str) -> Question:
         "*promote* begins there; *hold* and *rollback* begin nothing, "
         "everybody stays at the baseline.")
 
+    return Question(f"from-{key}", numbered(text, needed), needed)
+
+
+def unagreed(run: CutoverRun, key: str) -> list[Stage]:
+    """Return the stages before one that nobody has agreed to leave since the last rollback.
+
+    Only such as need people's agreement; a phase that is run alone begins behind them.
+    """
+    store, passed = run.site.store, set()
+    for cutover in cutovers.all_of(store, run.migration):
+        # what was agreed to before a rollback was about other users, and perhaps another candidate
+        if cutover.epoch == run.epoch:
+            records = cutovers.stages(store, cutover.id)
+            passed |= {each.key for each in records if each.status in PASSED}
+    stages = run.site.plan.stages()[:run.site.plan.stage(key).index]
+    return [each for each in stages if each.approvers and each.key not in passed]
+
+
+def question_alone(run: CutoverRun, key: str) -> Question:
+    """Return the question to the approvers of the stages before a phase that is run alone."""
+    stage, over = run.site.plan.stage(key), unagreed(run, key)
+    needed = max([1, *(each.approvers for each in over)])
+    listed = ", ".join(each.title for each in over)
+    text = (
+        f"**Begin cutover {run.id} of migration {run.migration} with {stage.title}, at once?** "
+        f"The phase is run alone. Nobody has agreed to leave these stages before it since the "
+        f"last rollback: {listed}.\n\n"
+        "*promote* begins there; *hold* and *rollback* begin nothing, "
+        "everybody stays where they are.")
     return Question(f"from-{key}", numbered(text, needed), needed)
 
 

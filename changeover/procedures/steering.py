@@ -57,12 +57,9 @@ def later_stage(site: Site, cutover: Cutover, key: str) -> Stage:
         InvalidInput: The plan has no such stage.
         Refused: It is the last one, after which nothing would follow.
     """
-    stages = site.plan.stages()
-    # what was entered cannot be left out any more
-    entered = {each.key for each in cutovers.stages(site.store, cutover.id)}
-    keys = [each.key for each in stages]
-    ahead = [each for each in keys[:-1] if each not in entered]
+    keys = [each.key for each in site.plan.stages()]
     if key not in keys:
+        ahead = [each.key for each in later_stages(site, cutover)]
         allowed = ", ".join(ahead) or "none, every stage was entered"
         raise InvalidInput(
             f"the plan has no stage {key}", where="STAGE", allowed=allowed)
@@ -71,6 +68,12 @@ def later_stage(site: Site, cutover: Cutover, key: str) -> Stage:
         raise Refused(
             why, next_step="To leave users where they are, pause the cutover")
     return site.plan.stage(key)
+
+
+def later_stages(site: Site, cutover: Cutover) -> list[Stage]:
+    """Return the stages that can be left out: not entered yet, and not the last one."""
+    entered = {each.key for each in cutovers.stages(site.store, cutover.id)}
+    return [each for each in site.plan.stages()[:-1] if each.key not in entered]
 
 
 def wake(site: Site, cutover: Cutover) -> bool:

@@ -133,7 +133,9 @@ def promote_now(
     return agreed
 
 
-def skip(store: Store, given: Instruction, token: ApproverToken | None = None) -> list[str]:
+def skip(
+    store: Store, given: Instruction, proof: ApproverToken | bool | None = None
+) -> list[str]:
     """Agree that a later stage is left out; return who has.
 
     Raises:
@@ -148,7 +150,7 @@ def skip(store: Store, given: Instruction, token: ApproverToken | None = None) -
             raise Refused(
                 f"stage {given.stage} was not skipped because it was entered already",
                 next_step="`changeover promote-now` ends the soak of the present stage")
-        refused = _not_admitted(session, cutover, given, given.stage, proof=token)
+        refused = _not_admitted(session, cutover, given, given.stage, proof=proof)
         rules = rules_in(session, cutover, given.stage)
         agreed = [] if refused else _agree(session, cutover, given, rules)
     if refused:

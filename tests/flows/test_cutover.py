@@ -163,7 +163,11 @@ def test_failed_gate_rolls_back_by_itself(at_baseline: Site) -> None:
     """A candidate that fails half of its requests is left behind by the gate; users see none."""
     found, failed = at_baseline, at_baseline.failed()
     _fault(found, "half")
-    ended = found.wait_ended(found.start("gradual"))
+    run = found.start("gradual")
+    # nobody has agreed to leave the stage before it since the last rollback
+    wait_for(lambda: approvals.open_for(found.store, "site"), seconds=60, what="people are asked")
+    found.changeover("approve", "promote", "--approver", "alice")
+    ended = found.wait_ended(run)
     assert ended.status is CutoverStatus.ROLLED_BACK
     assert "error_rate of candidate" in ended.outcome
     begun = rollbacks.latest(found.store, "site")

@@ -141,3 +141,29 @@ def test_who_does_not_agree_keeps_everybody_at_the_baseline(site: SopSite) -> No
     assert cutover is not None
     assert cutover.status is CutoverStatus.FAILED
     assert routing.read(site.store, "bench").weight == 0
+
+
+def test_a_phase_alone_asks_the_approvers_of_the_stages_before_it(
+    server: PrefectServer, tmp_path: Path
+) -> None:
+    """Else whoever may start flows would pass them over; asked once, whoever is killed."""
+    plan = make_plan(health_timeout="60s", phases=[
+        {"phase": "beta", "percent": 10, "soak": "0s", "approval": {"approvers": 2}},
+        {"phase": "gradual", "stages": [{"percent": 50, "soak": "0s"}]},
+        {"phase": "full", "soak": "0s"}])
+    with sop_site(server, plan, tmp_path, is_measured=False) as site:
+        run = site.carry_out("gradual", decisions=["hold"])
+        assert run.state_name == "NotBegun", run
+        (asked,) = approvals.all_of(site.store, 1)
+        assert asked.stage == "from-gradual-50"
+        assert "since the last rollback: beta 10 %." in asked.question
+        run_id = site.start("gradual")
+        for who in ("alice", "bob"):
+            assert site.until_it_waits("gradual", run_id, kills=MANY).state_type == "PAUSED"
+            assert routing.read(site.store, "bench").weight == 0
+            site.answer(run_id, "promote", who)
+        assert site.until_it_waits("gradual", run_id, kills=MANY).state_name == "Promoted"
+        assert [(each.stage, each.approver) for each in approvals.all_of(site.store, 2)] == [
+            ("from-gradual-50", "alice"), ("from-gradual-50", "bob")]
+        assert routing.read(site.store, "bench").weight == 5_000
+        assert audit.verify(site.store, "bench") == []

@@ -37,10 +37,11 @@ TRAFFIC = Traffic(HOUR, Counted(1_000, Users(40, is_exact=True)))
 QUIET = Situation(PLAN, NOW, RoutingState("shop"), TRAFFIC)
 BUSY = replace(
     QUIET, state=RoutingState("shop", Mode.GRADUAL, 2_500), cutover=CUTOVER, soaking=SOAKING,
-    asked=ASKED, flags={"use_ocr": FlagState("use_ocr", "", False, False, 4, NOW, "ann")})
+    asked=ASKED, ahead=tuple(PLAN.stages()[1:-1]),
+    flags={"use_ocr": FlagState("use_ocr", "", False, False, 4, NOW, "ann")})
 PAUSE = Instruction(7, InstructionKind.PAUSE, "bob", "so", NOW)
 VALUES = {"scope": "all", "decision": "promote", "duration": "2d", "until": "3h",
-          "flag": "use_ocr", "percent": "25", "variant": ""}
+          "flag": "use_ocr", "percent": "25", "variant": "", "stage": "gradual-10"}
 
 
 def test_every_action_of_the_table_can_be_carried_out() -> None:
@@ -69,7 +70,8 @@ def test_an_action_that_is_possible_says_what_it_would_do(action: Action) -> Non
 
 @pytest.mark.parametrize(("name", "why"), [
     ("pause", "no cutover runs"), ("resume", "no cutover runs"), ("extend", "no cutover runs"),
-    ("promote-now", "no cutover runs"), ("answer", "nothing waits"), ("unfreeze", "is frozen"),
+    ("promote-now", "no cutover runs"), ("skip-stage", "no cutover runs"),
+    ("answer", "nothing waits"), ("unfreeze", "is frozen"),
     ("maintenance-off", "it is off"), ("recover", "nothing is rolled back"),
     ("flag", "no flags")])
 def test_an_action_that_is_not_possible_says_why(name: str, why: str) -> None:
@@ -95,7 +97,8 @@ def test_promoting_says_whom_the_next_stage_moves() -> None:
 
 @pytest.mark.parametrize(("name", "values", "where"), [
     ("rollback", {"scope": "segment:nobody"}, "scope"), ("rollback", {}, "scope"),
-    ("answer", {"decision": "maybe"}, "decision"), ("flag", {"flag": "other"}, "flag"),
+    ("answer", {"decision": "maybe"}, "decision"), ("skip-stage", {"stage": "full"}, "stage"),
+    ("flag", {"flag": "other"}, "flag"),
     ("extend", {"duration": "9" * 300}, "duration"), ("freeze", {"until": "a\0b"}, "until")])
 def test_what_cannot_be_chosen_is_refused_with_its_place(
     name: str, values: dict[str, str], where: str
@@ -110,6 +113,7 @@ def test_what_cannot_be_chosen_is_refused_with_its_place(
     ("answer", {"asked": replace(ASKED, id=4)}),
     ("extend", {"soaking": replace(SOAKING, round=3)}),
     ("promote-now", {"soaking": replace(SOAKING, key="gradual-50")}),
+    ("skip-stage", {"cutover": replace(CUTOVER, id=8)}),
     ("flag", {"flags": {"use_ocr": FlagState("use_ocr", "", True, False, 5, NOW, "bob")}}),
     ("resume", {"pause": replace(PAUSE, at=NOW + HOUR, reason="another trouble")}),
     ("unfreeze", {"freeze": Freeze("shop", "bob", "holidays", NOW)}),

@@ -30,12 +30,12 @@ PASSED = SuiteResult("post_cutover", SuiteVerdict.PASS, "3 of 3 checks passed")
 FAILED = SuiteResult("post_cutover", SuiteVerdict.FAIL, "1 of 3 checks failed")
 
 
-def passed_stages(site: Site) -> CutoverRun:
-    """Begin a cutover, promote its stages, and begin the observation."""
+def passed_stages(site: Site, status: StageStatus = StageStatus.PROMOTED) -> CutoverRun:
+    """Begin a cutover, promote its stages or leave them out, and begin the observation."""
     run = begun(site)
     for stage in site.plan.stages():
         cutovers.enter_stage(site.store, run.id, stage, now=clock.now())
-        cutovers.decide(site.store, run.id, stage.key, status=StageStatus.PROMOTED, reason="",
+        cutovers.decide(site.store, run.id, stage.key, status=status, reason="",
                         now=clock.now())
     observed_until(run, 1)
     return run
@@ -104,6 +104,16 @@ def test_stage_that_was_not_promoted_is_counted(site: Site) -> None:
         cutovers.enter_stage(site.store, run.id, stage, now=clock.now())
     total = len(site.plan.stages())
     assert unmet(run) == {"every stage was promoted": f"0 of {total}"}
+
+
+def test_a_stage_that_people_left_out_spoils_no_success(site: Site) -> None:
+    """As many agreed as approve it; the criterion names it."""
+    run = passed_stages(site, StageStatus.SKIPPED)
+    left = site.plan.stages()[0].key
+    check_health(run, Status.WARNING)
+    found = judge_success(run, None, 1)
+    assert all(each.is_met for each in found)
+    assert found[0].detail.endswith(f", left out by people: {left}")
 
 
 def test_long_observation_without_any_health_check_is_no_success(site: Site) -> None:

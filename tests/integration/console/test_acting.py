@@ -171,6 +171,30 @@ def test_promote_now_ends_the_soak_that_was_shown_and_no_later_one(console: Cons
     assert console.newest("cutover.promote-now").actor == "alice"
 
 
+def test_a_stage_is_left_out_of_the_cutover_that_was_shown_and_of_no_later_one(
+    console: Console
+) -> None:
+    """Only one that can be; a form that stood open while another cutover began does nothing."""
+    console.begin()
+    browser = console.browser()
+    wrong = browser.get("/actions/skip-stage", params={"stage": "gradual-50"})
+    assert "gradual-10" in wrong.text
+    assert not hidden(wrong, "/actions/skip-stage")
+    page = browser.get("/actions/skip-stage", params={"stage": "gradual-10"})
+    assert "gradual 10 % is left out; 1 must agree. gradual 50 % comes in its place" in page.text
+    old = filled(browser, "skip-stage", stage="gradual-10")
+    stage = console.begin()
+    late = send(browser, "skip-stage", {**old, "reason": "proved"})
+    assert late.status_code == 409
+    assert "Meanwhile something has changed" in late.text
+    after(act(browser, "skip-stage", stage="gradual-10", reason="proved in the pilot"),
+          "gradual-10 will be skipped (alice)")
+    (given,) = instructions.all_of(console.store, stage.cutover_id)
+    assert (given.kind, given.actor, given.stage, given.reason) == (
+        InstructionKind.SKIP, "alice", "gradual-10", "proved in the pilot")
+    assert console.newest("cutover.skip-stage").actor == "alice"
+
+
 def test_freeze_and_unfreeze(console: Console) -> None:
     """With its end as the command reads it; a wrong one is refused before anything is asked."""
     browser = console.browser()
