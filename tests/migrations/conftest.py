@@ -1,6 +1,7 @@
 """What the tests of whole migrations share.
 
-Each module names its example in `EXAMPLE`, and in `ENVIRONMENT` one of its plan's environments.
+Each module names its example in `EXAMPLE`. It may name one of the plan's environments in
+`ENVIRONMENT`, and have a function `adapt` that returns the plan as a busy machine can run it.
 """
 
 from __future__ import annotations
@@ -22,5 +23,7 @@ def running(
     lacking = examples.described(name).needs()
     assert lacking is None, lacking  # CI installs what the examples need
     environment: str | None = getattr(request.module, "ENVIRONMENT", None)
-    with migration(name, tmp_path_factory.mktemp(name), environment=environment) as found:
+    adapt = getattr(request.module, "adapt", None)
+    place = tmp_path_factory.mktemp(name)
+    with migration(name, place, environment=environment, adapt=adapt) as found:
         yield found

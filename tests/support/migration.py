@@ -7,8 +7,8 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from changeover.domain.rollout import Cutover
 from changeover.domain.routing import Mode
 from changeover.gateway.publish import Gateway
+from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
@@ -117,7 +118,7 @@ class Migration:
 @contextlib.contextmanager
 def migration(
     name: str, directory: Path, *, speed: float | None = None, rate: float | None = None,
-    environment: str | None = None
+    environment: str | None = None, adapt: Callable[[Plan], Plan] | None = None
 ) -> Iterator[Migration]:
     """Start an example as `changeover demo` does, without its cutover; end everything after.
 
@@ -127,12 +128,15 @@ def migration(
         speed: How many times as fast as the plan says; None: the example's own.
         rate: Users' requests per second; None: the example's own.
         environment: One of the plan's environments.
+        adapt: Returns the plan as a test machine can run it; None: as it is.
     """
     home = Home(directory / "home")
     home.create()
     seed(home.prefect_home)
     example = examples.load(name)
     prepared = examples.prepare(name, example, speed=speed, environment=environment)
+    if adapt is not None:
+        prepared = replace(prepared, plan=adapt(prepared.plan))
     staged = stage(home, name, example, prepared,
                    Wanted(rate, None, free_port(), free_port(), free_port()))
     stack = Stack(home, staged.plan, staged.settings, logging.getLogger(__name__).info)
