@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import mmap
 import os
 import signal
 from collections.abc import Callable
@@ -33,7 +34,7 @@ class Faults:
     def __init__(self) -> None:
         self.kind = "none"
         self._count = 0
-        self._hoard: list[bytearray] = []
+        self._hoard: list[mmap.mmap] = []
 
     async def suffer(self) -> Response | None:
         """Return an error answer, be late, never return, or do nothing."""
@@ -66,7 +67,10 @@ class Faults:
 
     def _grow(self) -> None:
         if self.kind == "memory" and len(self._hoard) * MEMORY_STEP_BYTES < MEMORY_MOST_BYTES:
-            self._hoard.append(bytearray(os.urandom(1024) * (MEMORY_STEP_BYTES // 1024)))
+            # pages of its own: what is let go is the system's again at once, and not kept for later
+            step = mmap.mmap(-1, MEMORY_STEP_BYTES)
+            step.write(os.urandom(1024) * (MEMORY_STEP_BYTES // 1024))
+            self._hoard.append(step)
             asyncio.get_running_loop().call_later(0.2, self._grow)
 
 
