@@ -40,7 +40,7 @@ same within one `format`:
     group              {name, order, members[{migration, order, where, percent, stage, stands,
                        is_finished, must_follow, text}], waits, will_wait}; null without a group
     outcomes[]         what applications reported: {system, segment (empty: all), outcomes,
-                       error_rate, duration_p50_seconds, _p95_, quality{name: mean}}
+                       error_rate, duration_mean_seconds, _p50_, _p95_, quality{name: mean}}
     plan               the plan, without what may be a secret
 
 Times are ISO 8601 in UTC; `_seconds` are seconds, `_bytes` bytes, rates shares 0..1, `weight`

@@ -152,7 +152,7 @@ def environment() -> Environment:
     environment.globals.update(
         text=text, sections=sections, check_row=tables.check_row, differences=differences,
         procedure=procedure, members=members,
-        outcome_head=outcomes.HEAD, decided_head=check_charts.HEAD,
+        outcome_head=outcomes.HEAD, outcome_rows=outcomes.rows, decided_head=check_charts.HEAD,
         trigger_head=sections.TRIGGER_HEAD,
     )
     environment.filters.update(
@@ -162,7 +162,6 @@ def environment() -> Environment:
         step_cells=sections.step_cells,
         publication_cells=sections.publication_cells,
         place_cells=differences.place_cells,
-        outcome_cells=outcomes.cells,
         as_yaml=_yaml,
         code=_with_code,
         # drawn by us, all texts in it escaped: it is markup, not text

@@ -94,6 +94,9 @@ COMMANDS = {
     "divergences": (
         "compare.divergences",
         "Show what differs between the two systems' answers, regressions first."),
+    "outcomes": (
+        "outcomes.outcomes",
+        "Compare what applications reported of both systems: success, duration, quality numbers."),
     "replay": (
         "compare.replay_command",
         "Send recorded traffic to both systems and compare their answers "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from changeover.analysis.improvement import improvements
 from changeover.analysis.summing import combined
 from changeover.analysis.window import Window
 from changeover.console.pages import felt, signs, traffic
@@ -59,6 +60,7 @@ def collect(look: Look) -> dict[str, Any]:
         "against": _against(look),
         "statuses": _statuses(look),
         "outcomes": felt.outcomes(whole),
+        "improved": [(each.words, each.texts[2]) for each in improvements(*whole)],
         "segments": _segments(look),
     }
 

@@ -111,6 +111,7 @@ def begun(stack: ExitStack, folder: Path, **changes: Any) -> Example:
     ports = {name: free_port() for name in (*PROCESSES, "in")}
     plan, home = shipped(ports, **changes), Home(folder / "home")
     home.create()
+    home.save_settings({"migration": plan.migration})
     gateway = Gateway(home.gateway_files)
     console = started(stack, home, plan)
     gateway.prepare(plan, routing.read(console.store, "agents"))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import httpx
 import pytest
 
+from changeover import clock
 from changeover.domain.routing import Mode, System, decide
-from changeover.store import claims, rollbacks, routing
+from changeover.store import claims, rollbacks, routing, samples
+from examples.agents.issues import event
 from tests.integration.agents.conftest import Example
+from tests.support import commands
 from tests.support.processes import LONGEST_PAUSE
 
 pytestmark = pytest.mark.integration
@@ -127,3 +132,22 @@ def test_only_signed_issue_events_are_worked_on(example: Example) -> None:
     assert example.resolutions(number) == []
     broken = example.deliver(number, issue={"number": "x"})
     assert broken.status_code == 422
+
+
+def test_in_parallel_the_systems_are_compared_in_numbers(example: Example) -> None:
+    """Both work on the same issues, one has effects; whether they agree, and who is better."""
+    example.console.move(Mode.PARALLEL)
+    # one that people filled in carelessly is among them: the old agent breaks the build with it
+    for number in range(1, 13):
+        assert example.send(event(number, repository="acme/compared")).json()["status"] == "done"
+    found = json.loads(commands.changeover(
+        example.console.home.root, "outcomes", "--hours", "1", "--output", "json"))
+    assert {"success_rate_improvement", "duration_improvement"} <= found["comparison"].keys()
+    assert found["comparison"]["success_rate_improvement"] > 0
+    assert found["candidate"]["build_success"] == 1 > found["baseline"]["build_success"]
+    assert found["comparison"]["quality_improvement"]["quality_score"] > 0
+    window = samples.window(example.console.store, "agents", "candidate",
+                            start=clock.now() - timedelta(hours=1),
+                            end=clock.now() + timedelta(seconds=2))
+    assert window.quality["agrees"][0] >= 12
+    assert len(example.resolutions("acme:compared:1")) == 1
