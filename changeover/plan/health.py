@@ -164,6 +164,17 @@ class BackPressureSpec(Part):
         return self
 
 
+class ItemsSpec(Part):
+    """Where the systems list their items, to be compared with the claims."""
+
+    path: Path = Field(
+        description="Path at both systems: [{item, status}], with status `working`, `done`, or "
+        "another one, which is not compared.")
+    grace: Duration = Field(
+        timedelta(minutes=1),
+        description="Items that were claimed so short a time ago are left out.")
+
+
 class HealthSpec(Part):
     """What the health check checks in addition to what every migration depends on."""
 
@@ -175,6 +186,8 @@ class HealthSpec(Part):
     databases: dict[Name, DatabaseHealthSpec] = {}
     certificates: dict[Name, CertificateSpec] = {}
     memory_limits: dict[Name, MemoryLimitSpec] = {}
+    claims: ItemsSpec | None = Field(
+        None, description="Compare what both systems say of their items with the claims.")
     late_runs: Duration = Field(
         timedelta(minutes=2), description="A flow run that starts later than this is a warning."
     )

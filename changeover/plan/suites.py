@@ -249,9 +249,23 @@ class GatewayCheck(_Check):
     kind: Literal["gateway"]
 
 
+class ClaimsCheck(_Check):
+    """The systems and the claims agree about each item: who did it, and whether."""
+
+    kind: Literal["claims"]
+    path: Path = Field(
+        "/items",
+        description="Where each system lists its items: [{item, status}], with status `working`, "
+        "`done`, or another one, which is not compared.")
+    grace: Duration = Field(
+        timedelta(minutes=1),
+        description="Items that were claimed so short a time ago are left out.")
+
+
 AnyCheck = Annotated[
     HttpCheck | OpenApiCheck | CommandCheck | ReplayCheck | LoadCheck | SoakCheck | SecurityCheck
-    | DatabaseCheck | DataConsistencyCheck | ResourceCheck | FlagsCheck | GatewayCheck,
+    | DatabaseCheck | DataConsistencyCheck | ResourceCheck | FlagsCheck | GatewayCheck
+    | ClaimsCheck,
     Field(discriminator="kind"),
 ]
 

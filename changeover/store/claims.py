@@ -18,7 +18,7 @@ Many requests are carried out in one transaction. Rows are locked in the order o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -78,6 +78,7 @@ class ClaimRow(Base):
 
 Found = Claim | Refusal
 Rule = Callable[[Claim | None, RoutingState, datetime], Found]
+_AT_ONCE = 500
 _ATTEMPTS = 20
 """One fails only when the routing changed meanwhile: so many in a row are a fault elsewhere."""
 
@@ -171,6 +172,19 @@ def one(store: Store, migration: str, item: str) -> Claim | None:
     with store.read() as session:
         row = session.get(ClaimRow, (migration, item))
         return to_record(Claim, row) if row else None
+
+
+def some(store: Store, migration: str, items: Iterable[str]) -> dict[str, Claim]:
+    """Return the claims of some items, by item; those that nobody ever claimed are left out."""
+    wanted, found = sorted(items), {}
+    with store.read() as session:
+        # no database takes any number of values at once
+        for start in range(0, len(wanted), _AT_ONCE):
+            rows = session.scalars(select(ClaimRow).where(
+                ClaimRow.migration == migration,
+                ClaimRow.item.in_(wanted[start:start + _AT_ONCE])))
+            found.update({row.item: to_record(Claim, row) for row in rows})
+    return found
 
 
 def open_claims(store: Store, migration: str, *, now: datetime) -> dict[str, int]:

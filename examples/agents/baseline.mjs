@@ -19,7 +19,7 @@ const NAME = "baseline";
 const AT_ONCE = 2;
 const SLOW_MILLISECONDS = 4000;
 const MOST_BODY = 1 << 20;
-const FAULTS = ["none", "old-errors", "old-slow", "old-hang", "old-crash"];
+const FAULTS = ["none", "old-errors", "old-slow"];
 const WORDS = {
   bug: ["error", "crash", "traceback", "broken", "fails", "exception", "regression"],
   feature: ["add", "deliver", "support", "would be nice", "feature", "please allow", "raise", "lower"],
@@ -124,7 +124,6 @@ async function suffer() {
   count += 1;
   if (fault === "errors" && count % 3) throw new Refused(500, "the model does not answer");
   if (fault === "slow") await new Promise((resolve) => setTimeout(resolve, SLOW_MILLISECONDS));
-  if (fault === "hang") await new Promise(() => {});
 }
 
 function note(task, status) {
@@ -218,16 +217,13 @@ function begin(request, wish) {
     throw new Refused(400, `unknown fault ${wish?.kind}; allowed: ${FAULTS.join(", ")}`);
   }
   fault = wish.kind.replace("old-", "");
-  // as by the kernel: a crash closes nothing and answers nobody
-  if (fault === "crash") process.kill(process.pid, "SIGKILL");
   return { fault };
 }
 
 async function answer(request) {
   const address = `${request.method} ${new URL(request.url, "http://agent").pathname}`;
   if (address === "GET /health") {
-    if (fault === "hang") await new Promise(() => {});
-    return { status: "healthy", system: NAME };
+      return { status: "healthy", system: NAME };
   }
   if (address === "GET /issues") return [...known.values()];
   if (address === "POST /work") {

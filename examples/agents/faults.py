@@ -36,6 +36,7 @@ class Faults:
         self.kind = NONE
         self._count = 0
         self._hoard: list[bytearray] = []
+        self._over = asyncio.Event()
 
     def route(self, app: FastAPI) -> None:
         """Give an application the address; without the demo's token there is no such address."""
@@ -61,6 +62,9 @@ class Faults:
             asyncio.get_running_loop().call_soon(self._grow)
         if kind == NONE:
             self._hoard.clear()
+            # who hangs goes on, late
+            self._over.set()
+            self._over = asyncio.Event()
 
     async def suffer(self) -> None:
         """Fail two of three pieces of work, be late, never return, or do nothing.
@@ -74,7 +78,7 @@ class Faults:
         if self.kind == "slow":
             await asyncio.sleep(SLOW_SECONDS)
         if self.kind == "hang":
-            await asyncio.Event().wait()
+            await self._over.wait()
 
     def _grow(self) -> None:
         if self.kind == "memory" and len(self._hoard) * MEMORY_STEP_BYTES < MEMORY_MOST_BYTES:

@@ -91,7 +91,8 @@ class Router:
         beside = [asyncio.create_task(self._rehearse(event, name, acted)) for name in others]
         if self.faults.kind == "double":
             # what a broken router does: everybody gets the issue, with the right to act
-            beside.append(asyncio.create_task(self._act(event, OTHER[turn.system], delivery)))
+            wrong = self._act(event, OTHER[turn.system], delivery, is_insisting=True)
+            beside.append(asyncio.create_task(wrong))
         try:
             done = await self._act(event, turn.system, delivery)
             acted.set_result(done.get("label", ""))
@@ -103,14 +104,16 @@ class Router:
                     LOG.warning("what was done beside it ended with %r", found)
         return {**done, "because": turn.because, "rehearsed": others}
 
-    async def _act(self, event: IssueEvent, system: str, delivery: str) -> dict[str, Any]:
+    async def _act(
+        self, event: IssueEvent, system: str, delivery: str, *, is_insisting: bool = False
+    ) -> dict[str, Any]:
         """Claim the issue and have the system whose right it is do the work, with effects.
 
         The mode may change between the decision and the claim, and what the candidate failed
         before is the baseline's in every mode: whoever is not entitled, the other one is.
         """
         why = "not_entitled"
-        for each in (system, OTHER[system], system):
+        for each in (system,) if is_insisting else (system, OTHER[system], system):
             # another name each time: a redelivery at the same time must not be the same holder
             holder = f"{delivery[:64]}-{uuid.uuid4().hex}"
             grant = await self.console.claim(event.item, each, holder)

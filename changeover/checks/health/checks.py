@@ -49,6 +49,8 @@ def checks_of(site: Site) -> dict[str, Check]:
         found["way back"] = partial(way_back, site)
     for name, webhook in plan.webhooks.items():
         found[f"webhook {name}"] = partial(receives, site, name, webhook)
+    if spec.claims is not None:
+        found["claims"] = partial(systems.claims, spec.claims, site)
     if spec.limits:
         found["limits"] = partial(_limits, site)
     for name in System:

@@ -15,15 +15,17 @@ from typing import Any
 import httpx
 
 from changeover import clock
+from changeover.checks import agreement
 from changeover.checks.health.result import Health, worst
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
 from changeover.machine.http import get, health_address
 from changeover.observer.probes import ProcessMeter
-from changeover.plan.health import Issue, MemoryLimitSpec, NodeSpec, ServiceSpec
+from changeover.plan.health import Issue, ItemsSpec, MemoryLimitSpec, NodeSpec, ServiceSpec
 from changeover.plan.model import ProcessSpec, SystemSpec
 from changeover.plan.paths import value_at
 from changeover.plan.units import format_size
+from changeover.site.site import Site
 
 NODE_SECONDS = 3.0
 
@@ -41,6 +43,17 @@ def answers(spec: SystemSpec, role: str) -> Health:
     if answer.is_success:
         return Health(Status.HEALTHY, what)
     return Health(Status.UNHEALTHY, what, {"status": status}, Issue.SERVICE_DOWN, role)
+
+
+def claims(spec: ItemsSpec, site: Site) -> Health:
+    """Compare what both systems say of their items with the claims; people must reconcile them."""
+    found = agreement.compare(site, spec.path, spec.grace)
+    if found.problems:
+        return Health(Status.UNHEALTHY, found.text, found.evidence)
+    if found.unanswered:
+        return Health(Status.WARNING, "; ".join(found.unanswered), found.evidence)
+    what = f"both systems and the claims agree about {found.items} items"
+    return Health(Status.HEALTHY, what, found.evidence)
 
 
 def node(spec: NodeSpec, target: CheckTarget) -> Health:

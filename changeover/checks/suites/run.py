@@ -9,6 +9,7 @@ from typing import Any
 
 from changeover import clock
 from changeover.checks.suites.api import check_openapi
+from changeover.checks.suites.claims import check_claims
 from changeover.checks.suites.data import check_data_consistency, check_database
 from changeover.checks.suites.http import check_http
 from changeover.checks.suites.load import check_load, check_soak
@@ -113,4 +114,5 @@ _KINDS: dict[type[AnyCheck], Callable[[Any, CheckTarget, Report], CheckResult]] 
     suites.ResourceCheck: lambda check, target, _: check_resource(check, target),
     suites.FlagsCheck: lambda check, target, _: check_flags(check, target),
     suites.GatewayCheck: lambda check, target, _: check_gateway(check, target),
+    suites.ClaimsCheck: lambda check, target, _: check_claims(check, target),
 }

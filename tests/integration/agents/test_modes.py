@@ -13,7 +13,14 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.checks.health.checks import checks_of
+from changeover.checks.suites.claims import check_claims
+from changeover.checks.suites.target import CheckTarget
+from changeover.domain.health import Status
 from changeover.domain.routing import Mode, System, decide
+from changeover.domain.verdict import Verdict
+from changeover.plan.suites import ClaimsCheck
+from changeover.site.site import Site
 from changeover.store import claims, rollbacks, routing, samples
 from examples.agents.issues import event
 from tests.integration.agents.conftest import Example
@@ -151,3 +158,34 @@ def test_in_parallel_the_systems_are_compared_in_numbers(example: Example) -> No
                             end=clock.now() + timedelta(seconds=2))
     assert window.quality["agrees"][0] >= 12
     assert len(example.resolutions("acme:compared:1")) == 1
+
+
+def test_an_agent_that_forgets_what_it_did_is_found(example: Example) -> None:
+    """The systems and the claims are compared: first they agree, then one issue is named."""
+    site = Site(example.console.home, example.console.plan, example.console.store)
+    check = ClaimsCheck.model_validate({"kind": "claims", "path": "/issues", "grace": 0})
+    example.console.move(Mode.GRADUAL, 9_999)
+    assert example.deliver(next(_numbers)).json()["system"] == "candidate"
+    assert check_claims(check, CheckTarget.of(site)).verdict is Verdict.PASS
+    example.fault("candidate", "inconsistent")
+    number = next(_numbers)
+    assert example.deliver(number).json()["status"] == "done"
+    example.fault("candidate", "none")
+    found = check_claims(check, CheckTarget.of(site))
+    assert found.verdict is Verdict.FAIL
+    said = "completed by the candidate, which says that it still works on it"
+    assert f"acme:shop:{number}: {said}" in found.reason
+    health = checks_of(site)["claims"]
+    assert health().status is Status.HEALTHY  # issues of the last minute are being worked on
+
+
+def test_a_router_that_gives_an_issue_to_both_has_one_effect(example: Example) -> None:
+    """Double processing is tried, and the claims refuse it."""
+    example.console.move(Mode.GRADUAL, 5_000)
+    example.fault("receiver", "double")
+    for number in itertools.islice(_numbers, 6):
+        answer = example.deliver(number).json()
+        assert answer["status"] == "done" and len(example.resolutions(number)) == 1
+        found = claims.one(example.console.store, "agents", f"acme:shop:{number}")
+        assert found is not None and (found.system, found.token) == (answer["system"], 1)
+    example.fault("receiver", "none")
