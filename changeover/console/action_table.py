@@ -28,6 +28,43 @@ def _back_closed(situation: Situation) -> str:
     return ""
 
 
+_MODES = {
+    Mode.BASELINE_ONLY: "the baseline alone", Mode.SHADOW: "copies to the candidate",
+    Mode.PARALLEL: "both process, the baseline has effects",
+    Mode.GRADUAL: "a percentage to the candidate", Mode.CANDIDATE_ONLY: "the candidate alone",
+}
+
+
+def _mode_closed(situation: Situation) -> str:
+    if situation.cutover is not None:
+        return f"cutover {situation.cutover.id} decides by its gates"
+    return "" if _modes(situation) else f"from {situation.state.mode} no mode is entered by hand"
+
+
+def _modes(situation: Situation) -> list[tuple[str, str]]:
+    state = situation.state
+    if state.mode is Mode.EMERGENCY_ROLLBACK:
+        return []  # it is ended by an action of its own, by a person who looked
+    return [(str(mode), words) for mode, words in _MODES.items()
+            if mode in routing.TRANSITIONS[state.mode]]
+
+
+def _mode_entered(situation: Situation, values: Values) -> list[str]:
+    state, mode, text = situation.state, Mode(values["mode"]), values.get("percent", "")
+    if text and mode is not Mode.GRADUAL:
+        raise InvalidInput(f"mode {mode} has no percentage", where="percent", allowed="gradual")
+    if mode is Mode.GRADUAL and not text:
+        return ["The plan's next stage gets its share of users, without its gate."]
+    try:
+        weight = int(parse_percent(text) * 100) if text else None
+    except ValueError as error:
+        raise InvalidInput(str(error), where="percent") from None
+    wanted = Mode.CANDIDATE_ONLY if weight == routing.BUCKETS else mode
+    after = routing.apply(state, Change(mode=wanted, weight=weight))
+    return [*effects.moved(situation.traffic, state, after),
+            "No gate is asked; triggers go on watching."]
+
+
 _SCOPES = {
     going_back.ALL: "everyone, at once",
     going_back.STEPS: "everyone, in the plan's steps",
@@ -149,6 +186,10 @@ def _epoch(situation: Situation, _values: Values) -> str:
     return str(situation.state.epoch)
 
 
+def _version(situation: Situation, _values: Values) -> str:
+    return str(situation.state.version)
+
+
 def _maintenance(situation: Situation, _values: Values) -> str:
     return one(situation.state.maintenance_reason)
 
@@ -254,6 +295,11 @@ ACTIONS = (
     Action(
         "rollback", "Roll back", Group.BACK, _back_closed, _rolled_back, (_SCOPE,),
         is_danger=True),
+    Action(
+        "mode", "Change the mode", Group.EVERYONE, _mode_closed, _mode_entered,
+        (Field("mode", "Mode", _modes),
+         Field("percent", "Percent of users", hint="in gradual; empty: the plan's next stage",
+               is_needed=False)), seen=_version, is_danger=True),
     Action(
         "recover", "End the emergency rollback", Group.BACK,
         lambda now: "" if _back_closed(now) else "nothing is rolled back", _recovered,

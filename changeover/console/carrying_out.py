@@ -11,6 +11,7 @@ from changeover.domain.approvers import rules_of
 from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import Answer, StageAction, StageRecord
+from changeover.domain.routing import Mode
 from changeover.domain.sessions import SignedIn, Source
 from changeover.domain.tokens import ApproverToken
 from changeover.errors import Refused
@@ -21,7 +22,7 @@ from changeover.gateway.publish import Gateway
 from changeover.observer.carrying import describe_end
 from changeover.plan.flags import as_document
 from changeover.plan.until import longer_by, parse_until
-from changeover.procedures import answering, by_hand, going_back, steering
+from changeover.procedures import answering, by_hand, going_back, modes_by_hand, steering
 from changeover.procedures.answering import Asking, Patience
 from changeover.procedures.by_hand import Done
 from changeover.site.site import Site
@@ -85,6 +86,11 @@ def _rollback(order: Order) -> Done:
     occasion = f"form-{order.form_id[:40]}"
     return going_back.by_scope(
         order.site, order.values["scope"], order.cause, occasion)
+
+
+def _mode(order: Order) -> Done:
+    mode, percent = Mode(order.values["mode"]), order.values.get("percent", "").strip() or None
+    return modes_by_hand.enter(order.site, order.by, mode, percent, describe_end)
 
 
 def _answer(order: Order) -> Done:
@@ -175,6 +181,7 @@ def _flag(order: Order) -> Done:
 BY_NAME: dict[str, Callable[[Order], Done]] = {
     "emergency": _emergency,
     "rollback": _rollback,
+    "mode": _mode,
     "recover": lambda order: by_hand.recover(order.site, order.by),
     "answer": _answer,
     "pause": lambda order: by_hand.pause(order.site, order.by),

@@ -41,7 +41,8 @@ BUSY = replace(
     flags={"use_ocr": FlagState("use_ocr", "", False, False, 4, NOW, "ann")})
 PAUSE = Instruction(7, InstructionKind.PAUSE, "bob", "so", NOW)
 VALUES = {"scope": "all", "decision": "promote", "duration": "2d", "until": "3h",
-          "flag": "use_ocr", "percent": "25", "variant": "", "stage": "gradual-10"}
+          "flag": "use_ocr", "percent": "25", "variant": "", "stage": "gradual-10",
+          "mode": "gradual"}
 
 
 def test_every_action_of_the_table_can_be_carried_out() -> None:
@@ -87,6 +88,22 @@ def test_rolling_back_says_the_numbers_and_what_follows() -> None:
     assert said[0] == ("Moves about 10 users an hour back to the baseline: "
                        "25 % of all, 250 requests.")
     assert "The running cutover 7 ends as rolled back." in said
+
+
+@pytest.mark.parametrize(("values", "said"), [
+    ({"mode": "candidate_only"}, "to the candidate"), ({"mode": "baseline_only"}, "back to the"),
+    ({"mode": "gradual", "percent": "50"}, "to the candidate"),
+    ({"mode": "gradual"}, "The plan's next stage")])
+def test_changing_the_mode_says_whom_it_moves(values: dict[str, str], said: str) -> None:
+    """While no cutover runs; one that runs decides by its gates."""
+    quiet = replace(BUSY, cutover=None)
+    action = BY_NAME["mode"]
+    assert not action.closed(quiet)
+    assert said in " ".join(action.effect(quiet, actions.checked(action, quiet, values)))
+    assert "cutover 7 decides by its gates" in action.closed(BUSY)
+    with pytest.raises(InvalidInput):
+        actions.checked(action, replace(quiet, state=RoutingState("shop")), {
+            "mode": "candidate_only"})
 
 
 def test_promoting_says_whom_the_next_stage_moves() -> None:

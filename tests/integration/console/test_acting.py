@@ -209,6 +209,19 @@ def test_freeze_and_unfreeze(console: Console) -> None:
     assert freezes.active(console.store, "bench", now=clock.now()) is None
 
 
+def test_the_mode_changes_at_the_page(console: Console) -> None:
+    """Everyone to the new system, and everyone back, as with `enable` and `disable`."""
+    stage = console.begin()
+    cutovers.finish(console.store, stage.cutover_id, CutoverStatus.FAILED, outcome="over",
+                    now=clock.now())
+    browser = console.browser()
+    after(act(browser, "mode", mode="candidate_only", reason="python only"), "candidate_only")
+    assert routing.read(console.store, "bench").mode is Mode.CANDIDATE_ONLY
+    after(act(browser, "mode", mode="baseline_only", reason="typescript only"), "baseline_only")
+    changed = console.newest("routing.changed")
+    assert (changed.actor, changed.data["reason"]) == ("alice", "typescript only")
+
+
 def test_maintenance_closes_the_gateway_with_the_reason_and_opens_it(console: Console) -> None:
     """Users of a real gateway see it."""
     console.begin()

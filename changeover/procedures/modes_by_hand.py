@@ -1,0 +1,145 @@
+"""Going to a mode or a percentage by hand, without gates, while no cutover runs.
+
+The command line and the console's pages call the same here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from changeover import clock
+from changeover.domain.audit import Author
+from changeover.domain.routing import BUCKETS, Change, Mode, RoutingState
+from changeover.domain.run_ends import Carrier
+from changeover.domain.stages import change_for, shadow_buckets
+from changeover.errors import InvalidInput, Refused
+from changeover.plan.model import PhaseKind, Stage
+from changeover.plan.units import parse_percent
+from changeover.procedures import baseline, by_hand, hook_log, members, waiting
+from changeover.procedures.by_hand import Done
+from changeover.site.site import Site
+from changeover.store import carriers, cutovers, routing
+
+Ended = Callable[[Site, Carrier | None], str]
+"""Says how the run that carries a cutover has ended; empty while it has not."""
+
+
+def advance(site: Site, by: Author, percent: str | None, ended: Ended) -> Done:
+    """Move more users to the candidate.
+
+    Args:
+        site: The migration.
+        by: Who wants it, and why.
+        percent: Share of users; None: the plan's next stage.
+        ended: Says how a cutover's run has ended.
+
+    Raises:
+        Refused: A cutover decides, or another member of the group goes first.
+        InvalidInput: It is no percentage.
+    """
+    # two that move users at once would undo each other's stages
+    refuse_in_cutover(site, "not advanced", ended)
+    waiting.refuse_now(site, "not advanced", clock.now())
+    state = routing.read(site.store, site.migration)
+    # a first step may be the shadow stage; with users on the candidate it would be one back
+    may_shadow = state.mode is Mode.BASELINE_ONLY
+    change = _advance_to(site, state, percent, may_shadow=may_shadow)
+    members.refuse_leaving(site, state, change, "not advanced")
+    notes = hook_log.not_run_by_hand(site.plan, state, change)
+    return by_hand.moved(site, change, by, notes=tuple(notes))
+
+
+def enter(site: Site, by: Author, wanted: Mode, percent: str | None, ended: Ended) -> Done:
+    """Go to a mode.
+
+    Args:
+        site: The migration.
+        by: Who wants it, and why.
+        wanted: The mode; `baseline_only` is `leave`.
+        percent: Share of users in `gradual`; None: the plan's next stage.
+        ended: Says how a cutover's run has ended.
+
+    Raises:
+        Refused: A cutover decides, or another member of the group goes first.
+        InvalidInput: The mode has no percentage, or it is none.
+    """
+    if wanted is Mode.BASELINE_ONLY:
+        return leave(site, by, ended)
+    refusal = f"{wanted} was not enabled"
+    refuse_in_cutover(site, refusal, ended)
+    waiting.refuse_now(site, refusal, clock.now())
+    if percent is not None and wanted is not Mode.GRADUAL:
+        raise InvalidInput(
+            f"mode {wanted} has no percentage",
+            where="--percent", allowed="gradual")
+    state = routing.read(site.store, site.migration)
+    change = Change(mode=wanted)
+    if wanted is Mode.GRADUAL:
+        change = _advance_to(site, state, percent, may_shadow=False)
+    elif site.plan.shadow and wanted in (Mode.SHADOW, Mode.PARALLEL):
+        change = Change(mode=wanted, shadow_sample=shadow_buckets(site.plan))
+    members.refuse_leaving(site, state, change, refusal)
+    notes = hook_log.not_run_by_hand(site.plan, state, change)
+    return by_hand.moved(site, change, by, notes=tuple(notes))
+
+
+def leave(site: Site, by: Author, ended: Ended) -> Done:
+    """Go back to baseline_only in good order.
+
+    Raises:
+        Refused: A cutover decides, or other members of the group followed this one.
+    """
+    refusal = "the candidate was not disabled"
+    refuse_in_cutover(site, refusal, ended)
+    change = Change(mode=Mode.BASELINE_ONLY)
+    members.refuse_leaving(site, routing.read(site.store, site.migration), change, refusal)
+    # users are about to need it: a baseline that was taken out of use is started first
+    baseline.bring_back(site, actor=by.actor)
+    notes = []
+    for each in hook_log.left(site):
+        way = f"lever {each.lever} would undo it, and a rollback does"
+        notes.append(f"{each.step} is not undone; {way}")
+    return by_hand.moved(site, change, by, notes=tuple(notes))
+
+
+def refuse_in_cutover(site: Site, what: str, ended: Ended) -> None:
+    """Refuse to move users by hand while a cutover decides; a dead one is ended first."""
+    running = cutovers.active(site.store, site.migration)
+    if running is None:
+        return
+    carrier = carriers.one(site.store, site.migration, cutovers.subject(running.id))
+    because = f"{what} because cutover {running.id}"
+    if end := ended(site, carrier):
+        raise Refused(
+            f"{because} is not ended, and nobody carries it on. {end}")
+    answer, stop = "`changeover approve`", "`changeover rollback`"
+    raise Refused(
+        f"{because} decides by its gates",
+        next_step=f"Answer it with {answer}, or end it with {stop}")
+
+
+def _advance_to(
+    site: Site, state: RoutingState, percent: str | None, *, may_shadow: bool
+) -> Change:
+    """Return the change to the wanted percentage, or to the plan's next stage."""
+    if percent is None:
+        stage = _next_stage(site, state, may_shadow)
+        return change_for(stage, site.plan, state.epoch)
+    try:
+        weight = int(parse_percent(percent) * 100)
+    except ValueError as error:
+        raise InvalidInput(str(error), where="--percent") from None
+    mode = Mode.CANDIDATE_ONLY if weight == BUCKETS else Mode.GRADUAL
+    # segments stay those that are moved when this is written, not when it was read
+    return Change(mode=mode, weight=weight, expected_epoch=state.epoch)
+
+
+def _next_stage(site: Site, state: RoutingState, may_shadow: bool) -> Stage:
+    for stage in site.plan.stages():
+        # the shadow stage moves nobody: it is a step only for those who may take it
+        is_next = stage.weight > state.weight
+        if stage.phase is PhaseKind.SHADOW:
+            is_next = may_shadow
+        if is_next:
+            return stage
+    raise Refused("not advanced because the candidate serves everyone already")
