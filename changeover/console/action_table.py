@@ -128,7 +128,7 @@ def _answered(situation: Situation, values: Values) -> list[str]:
         return _rolled_back(situation, {"scope": going_back.ALL})
     if decision == "hold":
         return [f"{asked.stage} soaks again, and people are asked anew. No user is moved."]
-    return [f"You agree as approver {asked.ordinal} about {asked.stage}.", *_next(situation)]
+    return [f"You agree about {asked.stage}.", *_next(situation)]
 
 
 def _next(situation: Situation) -> list[str]:

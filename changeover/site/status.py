@@ -322,11 +322,12 @@ def _waiting(
     alarm = None
     if guardrails and (guardrails["stage"], guardrails["verdict"]) == (asked.stage, "fail"):
         alarm = guardrails["reason"]
-    return {"stage": asked.stage, "approver": asked.ordinal, "guardrails": alarm,
+    agreed = approvals.agreed(site.store, asked, site.plan)
+    return {"stage": asked.stage, "approver": len(agreed) + 1, "guardrails": alarm,
             "flow_run_id": asked.flow_run_id,
             # by this process's plan; when somebody answers, the plan in force counts
             "may": rules_of(site.plan, asked.stage).text,
-            "agreed": approvals.agreed(site.store, asked, site.plan)}
+            "agreed": agreed}
 
 
 def _form_of(run_id: str | None, cutover: Cutover | None, settings: dict[str, Any]) -> str:
