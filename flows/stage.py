@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
@@ -15,7 +16,7 @@ from changeover.procedures.stages import has_begun, promoted, settled, was_enter
 from changeover.procedures.steering import skipped
 from changeover.procedures.steps import CutoverRun
 from changeover.procedures.waiting import following
-from tasks.approve import ask_people
+from tasks.approve import ask_people, ask_to_review
 from tasks.cutover import (
     begin_cutover,
     end_again,
@@ -55,7 +56,8 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> StageDecisi
         move_traffic(run, stage)
         await update_progress(run)
         while True:
-            await soak(run, stage)
+            if due := await soak(run, stage):
+                return due
             # people may have left it out while it soaked
             if known := skipped(run, stage):
                 return known
@@ -130,13 +132,20 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
 
 async def _decide(run: CutoverRun, stage: str, phase: Phase, round_: int) -> StageDecision:
     """Pass the stage and return what is to be done, by its gate or by people."""
-    decision = await phase(run.migration, run.id, stage)
-    # a result that Prefect stored for another stage must not decide this one
-    if decision.stage != stage:
-        raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
-    if decision.action is not StageAction.ASK:
-        return decision
-    return await ask_people(run, stage, decision.reason, round_)
+    number = 1
+    while True:
+        decision = await phase(run.migration, run.id, stage)
+        # a result that Prefect stored for another stage must not decide this one
+        if decision.stage != stage:
+            raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
+        if decision.action is StageAction.ASK:
+            return await ask_people(run, stage, decision.reason, round_)
+        if decision.action is not StageAction.REVIEW:
+            return decision
+        answered = await ask_to_review(run, stage, number, round_)
+        if answered.action is not StageAction.PROMOTE:
+            return replace(answered, stage=stage)
+        number += 1
 
 
 async def _promote(

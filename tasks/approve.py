@@ -20,6 +20,7 @@ from changeover.analysis.gate import StageDecision
 from changeover.domain.approvers import rules_of
 from changeover.domain.rollout import Answer, Approval, StageAction
 from changeover.errors import ApprovalRefused
+from changeover.procedures import reviews
 from changeover.procedures.approvals import Question, ask, decision_of, is_last, who_may
 from changeover.procedures.steps import CutoverRun
 from changeover.store import approvals, cutovers, routing
@@ -64,6 +65,16 @@ async def ask_people(run: CutoverRun, stage: str, reason: str, round_: int) -> S
     cutovers.wait_for_approval(run.site.store, run.id, stage)
     return await ask_about(run, Question(
         stage, lambda ordinal: approval_question(run, stage, reason, ordinal), needed, round_))
+
+
+async def ask_to_review(run: CutoverRun, stage: str, number: int, round_: int) -> StageDecision:
+    """Suspend the run until people have said whether a stage goes on soaking.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        Pause: Nobody has answered yet.
+    """
+    return await ask_about(run, reviews.question(run, stage, number, round_))
 
 
 async def ask_about(run: CutoverRun, question: Question) -> StageDecision:

@@ -7,9 +7,11 @@ from prefect.logging import get_run_logger
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.analysis.guardrails import Regression
+from changeover.domain.reviews import Review
+from changeover.domain.rollout import StageAction, StageRecord
 from changeover.plan.model import Stage
 from changeover.plan.units import format_duration
-from changeover.procedures import gate, stages, waiting
+from changeover.procedures import gate, reviews, stages, waiting
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.steps import CutoverRun
 from changeover.procedures.waiting import Wait
@@ -19,10 +21,13 @@ from tasks.steps import come_back, step
 from tasks.traffic import has_share
 
 
-async def soak(run: CutoverRun, stage: str) -> None:
+async def soak(run: CutoverRun, stage: str) -> StageDecision | None:
     """Return when the stage's soak is over; until then the run sleeps as `Soaking`.
 
     Woken early (a recovery, a person's click), it goes back to sleep.
+
+    Returns:
+        None when the soak is over; that people are to review the stage when that is due before.
 
     Raises:
         StaleEpoch: A rollback came first.
@@ -40,12 +45,25 @@ async def soak(run: CutoverRun, stage: str) -> None:
         if wait is not None:
             await _sleep(run, wait)
         elif record is None or is_over:
-            return
+            return None
         else:
-            spec, until = run.site.plan.stage(stage), record.soak_until
-            said = (f"{spec.title} soaks for {format_duration(spec.soak)}, "
-                    f"until {until:%Y-%m-%d %H:%M:%S} UTC")
-            await come_back(until, name=waiting.SOAKING, message=said)
+            review = reviews.of_stage(run, record)
+            if review is not None and (review.is_asked or now >= review.at):
+                said = f"review {review.number} is due"
+                return StageDecision(stage, StageAction.REVIEW, said)
+            await _soak_on(run, record, review)
+
+
+async def _soak_on(run: CutoverRun, record: StageRecord, review: Review | None) -> None:
+    """Let the run sleep until the soak is over, or people are to review the stage."""
+    spec = run.site.plan.stage(record.key)
+    said = (f"{spec.title} soaks for {format_duration(spec.soak)}, "
+            f"until {record.soak_until:%Y-%m-%d %H:%M:%S} UTC")
+    until = record.soak_until
+    if review is not None:
+        until = review.at
+        said += f"; people review it at {until:%Y-%m-%d %H:%M:%S} UTC"
+    await come_back(until, name=waiting.SOAKING, message=said)
 
 
 async def until_allowed(run: CutoverRun, stage: Stage | None) -> None:

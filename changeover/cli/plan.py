@@ -116,6 +116,8 @@ def _stage_lines(stage: Stage) -> list[str]:
     gates = ", ".join(stage.gates) or "none"
     soak = f"soak {format_duration(stage.soak)}"
     asked = f"{stage.approvers} approvals"
+    if stage.reviews is not None:
+        soak += f" reviewed every {format_duration(stage.reviews.every)}"
     lines = [f"  {stage.title}: {soak}, gates {gates}, {asked}"]
     if stage.waits_for:
         waits = " and ".join(wait.text for wait in stage.waits_for)

@@ -82,9 +82,11 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
 
 def _not_told(plan: Plan) -> list[str]:
     """Return who will not hear of anything, because the environment here lacks something."""
+    from changeover.notify.teams import unreachable
     from changeover.notify.webhooks import problem_of
 
     found = [telemetry.problem()] if telemetry.problem() else []
+    found += unreachable(plan)
     for name, spec in plan.webhooks.items():
         if problem := problem_of(spec):
             found.append(f"webhook {name}: {problem}")

@@ -172,7 +172,7 @@ def stage_of(plan: Plan, subject: str) -> str:
     place = subject.removeprefix(CAPACITY)
     if place == FINAL and place != subject:
         return plan.stages()[-1].key
-    around = re.fullmatch(r"(?:before|after)-(.+)-\d+", place)
+    around = re.fullmatch(r"(?:before|after|review)-(.+)-\d+", place)
     return around[1] if around else subject
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from changeover.domain.audit import AuditEvent
+from changeover.plan.model import Plan
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=10)
@@ -52,12 +53,18 @@ def target_of(name: str) -> str:
     return f"webhook {name}"
 
 
-def in_force(relays: Iterable[Relay], webhooks: Iterable[str]) -> list[Relay]:
+def target_of_team(name: str) -> str:
+    """Return the name under which the store knows a team's place."""
+    return f"team {name}"
+
+
+def in_force(relays: Iterable[Relay], plan: Plan) -> list[Relay]:
     """Return the relays that are told still: a plan that was amended may name a webhook no more.
 
     Its place stays: where a later plan names it again, it goes on from there.
     """
-    told = {PREFECT, *map(target_of, webhooks)}
+    teams = [target_of_team(spec.team) for spec in plan.notify if spec.team]
+    told = {PREFECT, *map(target_of, plan.webhooks), *teams}
     return [each for each in relays if each.target in told]
 
 

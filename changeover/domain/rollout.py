@@ -28,6 +28,7 @@ class StageAction(StrEnum):
 
     PROMOTE = "promote"  # go to the next stage
     ASK = "ask"  # ask people
+    REVIEW = "review"  # people look at it while it soaks
     WAIT = "wait"  # evaluate it again later
     HOLD = "hold"  # a person wants another soak
     ROLLBACK = "rollback"  # everyone back to the baseline

@@ -248,9 +248,10 @@ def _is_cut_short(entry: Entry) -> bool:
     if "DC" in entry.flags or _is_unfinished(entry):
         return False
     # A websocket on which nobody spoke for an hour is ended by the gateway, and missed by nobody.
-    is_idle_tunnel = entry.status == 101 and "SI" in entry.flags
+    # One that its system ends is ended well: by RFC 6455 (7.1.1) the server closes the connection.
+    is_ended = entry.status == 101 and bool(entry.flags & {"SI", "UC"})
     is_cut = bool(entry.flags & _CUT_SHORT)
-    return entry.status == 0 or (is_cut and not is_idle_tunnel)
+    return entry.status == 0 or (is_cut and not is_ended)
 
 
 def _error_of(entry: Entry) -> ErrorClass:

@@ -47,14 +47,25 @@ def channels_of(specs: Sequence[NotifySpec]) -> tuple[list[Channel], list[str]]:
     """Return a plan's channels, and a sentence for each whose variable is not set."""
     channels, problems = [], []
     for spec in specs:
-        address = spec.webhook or spec.apprise or os.environ.get(spec.env or "", "")
-        if not address:
-            problems.append(f"the variable {spec.env} is not set")
+        # a team gets decisions, one after the other (`notify.teams`), and no messages
+        if spec.team is not None:
             continue
-        # Apprise knows the native addresses of some services, as Slack's.
-        is_webhook = spec.apprise is None and address.startswith(("http://", "https://"))
-        channels.append(Channel(address, Severity(spec.severity), is_webhook))
+        channel = channel_of(spec)
+        if channel is None:
+            problems.append(f"the variable {spec.env} is not set")
+        else:
+            channels.append(channel)
     return channels, problems
+
+
+def channel_of(spec: NotifySpec) -> Channel | None:
+    """Return one channel of a plan; None when its variable is not set here."""
+    address = spec.webhook or spec.apprise or os.environ.get(spec.env or "", "")
+    if not address:
+        return None
+    # Apprise knows the native addresses of some services, as Slack's.
+    is_webhook = spec.apprise is None and address.startswith(("http://", "https://"))
+    return Channel(address, Severity(spec.severity), is_webhook)
 
 
 def send(

@@ -9,6 +9,7 @@ from functools import partial
 from changeover import clock
 from changeover.notify.prefect_events import PrefectFeed
 from changeover.notify.relaying import Receiver, Relaying
+from changeover.notify.teams import teams_of
 from changeover.notify.webhooks import Webhook
 from changeover.observer.throttle import LogOnce
 from changeover.site.prefect_api import PrefectApi
@@ -23,6 +24,7 @@ def receivers_of(site: Site, api: PrefectApi | None) -> list[Receiver]:
     found: list[Receiver] = []
     for name, spec in site.plan.webhooks.items():
         found.append(Webhook(name, spec))
+    found += teams_of(site.plan)
     if api is not None:
         found.append(PrefectFeed(api, clock.now))
     return found

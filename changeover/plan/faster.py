@@ -17,6 +17,7 @@ from changeover.plan.conditions import CheckSpec
 from changeover.plan.fields import Part
 from changeover.plan.hooks import HookSpec
 from changeover.plan.model import PhaseSpec, Plan, StageSpec
+from changeover.plan.people import ReviewsSpec
 from changeover.plan.procedures import (
     ObserveSpec,
     PatienceSpec,
@@ -48,6 +49,7 @@ _CALENDAR: dict[type[Part], dict[str, timedelta]] = {
     PhaseSpec: {"soak": SOAK, "after": SOAK},
     CheckSpec: {"over": WINDOW},
     TriggerSpec: {"for_": LASTING},  # its windows: `_faster_trigger`
+    ReviewsSpec: {"every": WAIT},
     BudgetSpec: {"over": timedelta(minutes=1)},
     BurnWindow: {"long": 2 * WINDOW, "short": STEP},
     HookSpec: {"retry_after": STEP},

@@ -32,7 +32,7 @@ from changeover.plan.guardrails import GuardrailsSpec
 from changeover.plan.health import HealthSpec
 from changeover.plan.hooks import HooksSpec
 from changeover.plan.members import GroupSpec, WaitSpec
-from changeover.plan.people import ApprovalSpec, ApproversSpec
+from changeover.plan.people import ApprovalSpec, ApproversSpec, ReviewsSpec
 from changeover.plan.procedures import (
     ClaimSpec,
     CutoverSpec,
@@ -124,6 +124,8 @@ class StageSpec(Part):
     )
     gates: list[Name] | None = Field(None, description="Default: the phase's.")
     approval: ApprovalSpec | None = None
+    reviews: ReviewsSpec | None = Field(
+        None, description="While it soaks, people are asked regularly whether it goes on.")
     allowed: list[WindowSpec] = Field(
         default=[], description="When users may be moved into it; default: the phase's.")
     hooks: HooksSpec = Field(default_factory=HooksSpec)
@@ -151,6 +153,8 @@ class PhaseSpec(Part):
     soak: Duration | None = Field(None, description="Shortest time in the stage.")
     gates: list[Name] = []
     approval: ApprovalSpec | None = None
+    reviews: ReviewsSpec | None = Field(
+        None, description="While it soaks, people are asked regularly whether it goes on.")
     stages: list[StageSpec] = Field(default=[], description="gradual only.")
     after: Duration | None = Field(None, description="deprecation only: time since promotion.")
     allowed: list[WindowSpec] = Field(
@@ -181,6 +185,7 @@ class Stage(BaseModel):
     gates: tuple[str, ...]
     approvers: int
     approval: ApprovalSpec | None = None
+    reviews: ReviewsSpec | None = None
     allowed: tuple[WindowSpec, ...] = ()
     hooks: HooksSpec = Field(default_factory=HooksSpec)
     waits_for: tuple[WaitSpec, ...] = ()
@@ -313,6 +318,7 @@ def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict
         "gates": tuple(phase.gates if own.gates is None else own.gates),
         "approvers": approval.approvers if approval else 0,
         "approval": approval,
+        "reviews": own.reviews,
         "allowed": tuple(own.allowed or phase.allowed),
         "hooks": own.hooks,
         "waits_for": tuple(own.waits_for or phase.waits_for or ()),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field
 
-from changeover.plan.fields import Part
+from changeover.plan.fields import Duration, Part
 
 
 def person(name: str) -> str:
@@ -52,3 +53,10 @@ class ApprovalSpec(Part):
     names: Names | None = Field(None, description="Who may answer; default: `approvers.names`.")
     tokens: bool | None = Field(None, description="Default: `approvers.tokens`.")
     four_eyes: bool | None = Field(None, description="Default: `approvers.four_eyes`.")
+
+
+class ReviewsSpec(Part):
+    """Checkpoints while a stage soaks: its approvers look at it and say whether it goes on."""
+
+    every: Duration = Field(
+        ge=timedelta(seconds=1), description="How often people are asked, from the stage's start.")

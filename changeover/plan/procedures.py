@@ -12,6 +12,7 @@ from changeover.plan.flags import FlagKey, FlagValue
 from changeover.plan.people import ApprovalSpec
 from changeover.plan.suites import DatabaseRef, Side, Variable
 from changeover.plan.units import format_duration
+from changeover.plan.webhooks import KindPattern
 
 ItemName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Severity = Literal["info", "warning", "critical"]
@@ -158,11 +159,17 @@ class NotifySpec(Part):
     )
     apprise: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+]*://\S+$")] | None = None
     severity: Severity = Field("info", description="Lowest severity to send.")
+    team: Name | None = Field(
+        None, description="A team that gets the decisions in `events`, and no other message.")
+    events: list[KindPattern] | None = Field(
+        None, min_length=1, description="For `team`: which decisions, as `rollback.*`.")
 
     @model_validator(mode="after")
     def _one_way(self) -> NotifySpec:
         if [self.webhook, self.env, self.apprise].count(None) != 2:
             raise ValueError("exactly one of `webhook`, `env` and `apprise` is required")
+        if (self.team is None) != (self.events is None):
+            raise ValueError("`team` and `events` belong together; give both, or none")
         return self
 
 

@@ -50,6 +50,8 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_percentages_grow(plan),
         *_names_exist(plan),
         *_windows_fit(plan),
+        *_reviews_come(plan),
+        *_teams_differ(plan),
         *_conditions_have_data(plan),
         *(Problem(path, text) for path, text in external_problems(plan)),
         *(Problem(path, text) for path, text in approving.problems(plan)),
@@ -165,11 +167,11 @@ def _phase_fields(plan: Plan) -> Iterator[Problem]:
 
 
 def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
-    when = {"allowed", "waits_for"}
+    when = {"allowed", "waits_for", "reviews"}
     allowed = {
         PhaseKind.SHADOW: {"soak", "gates", "approval", "hooks"} | when,
         PhaseKind.BETA: {"percent", "segments", "soak", "gates", "approval", "hooks"} | when,
-        PhaseKind.GRADUAL: {"segments", "gates", "stages"} | when,
+        PhaseKind.GRADUAL: {"segments", "gates", "stages"} | when - {"reviews"},
         PhaseKind.FULL: {"soak", "gates", "approval", "hooks"} | when,
         PhaseKind.DEPRECATION: {"after", "approval", "levers"},
     }[phase.phase]
@@ -272,6 +274,23 @@ def _windows_fit(plan: Plan) -> Iterator[Problem]:
                         f"the window {units.format_duration(check.over)} is longer than the soak "
                         f"{units.format_duration(stage.soak)} of stage {stage.title}",
                     )
+
+
+def _teams_differ(plan: Plan) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, spec in enumerate(plan.notify):
+        if spec.team in seen:
+            yield Problem(("notify", index, "team"), f"another team is called {spec.team!r}")
+        seen |= {spec.team} if spec.team else set()
+
+
+def _reviews_come(plan: Plan) -> Iterator[Problem]:
+    for stage in plan.stages():
+        if stage.reviews is not None and stage.reviews.every >= stage.soak:
+            every, soak = map(units.format_duration, (stage.reviews.every, stage.soak))
+            yield Problem(
+                _stage_path(plan, stage),
+                f"reviews every {every} never come within the soak {soak} of stage {stage.title}")
 
 
 def _conditions_have_data(plan: Plan) -> Iterator[Problem]:

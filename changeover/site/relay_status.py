@@ -13,13 +13,13 @@ from changeover.store.engine import Store
 def collect(store: Store, plan: Plan) -> list[dict[str, Any]]:
     """Return how far each receiver of a plan has come.
 
-    Keys: `target` (`prefect`, or `webhook NAME`), `waiting` (events of the audit that it does not
-    have yet), `problem` and `failing_since` (ISO 8601, or null) while it takes none, `given_up`
-    (events, ever).
+    Keys: `target` (`prefect`, `webhook NAME`, `team NAME`), `waiting` (events of the audit that it
+    does not have yet), `problem` and `failing_since` (ISO 8601, or null) while it takes none,
+    `given_up` (events, ever).
     """
     head = relays.head_seq(store, plan.migration)
     known = relays.all_of(store, plan.migration)
-    return [_receiver(each, head) for each in in_force(known, plan.webhooks)]
+    return [_receiver(each, head) for each in in_force(known, plan)]
 
 
 def _receiver(relay: Relay, head: int) -> dict[str, Any]:

@@ -34,9 +34,14 @@ class AgnosticService(ChatService):
 
     async def _stream(self, message: Message, send: Send) -> None:
         await self.begin(send, "text/event-stream")
+        waiting = b""
         async for event in run(self.chat, message, self.faults):
-            await send({"type": "http.response.body", "body": as_sse(event), "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+            waiting += as_sse(event)
+            # what comes at the same moment is sent as one
+            if event["type"] == "TEXT_MESSAGE_CONTENT":
+                await send({"type": "http.response.body", "body": waiting, "more_body": True})
+                waiting = b""
+        await send({"type": "http.response.body", "body": waiting})
 
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer messages until the client has no more of them."""

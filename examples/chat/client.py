@@ -124,6 +124,7 @@ class Client:
     ) -> None:
         self._session, self._url, self.user, self.kind = session, url, user, kind
         self._headers = {"x-user-id": user, **(headers or {})}
+        self.segments = ["beta"] if "x-cohort" in self._headers else []
         self._offered = ""
         self._talks = 0
         self.talk = Conversation("")

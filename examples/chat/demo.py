@@ -7,7 +7,7 @@ EXAMPLE = Example(
     about="A chat moves from whole answers and long polling to streams: SSE and websockets.",
     load="examples.chat.load",
     speed=60_000,
-    rate=30,
+    rate=20,
     users=300,
     services=(Service("helpdesk", "examples.chat.helpdesk", port=8303),),
     faults={

@@ -18,9 +18,9 @@ from examples.chat.handbook import Handbook, Section
 WORDS_PER_PIECE = 8
 PIECE_SECONDS = 0.016
 """Pace of speaking: 500 words a second."""
-MOST_WORDS = 48
-"""So a whole answer takes at most about 0.1 seconds."""
-SECTIONS = 8
+MOST_WORDS = 32
+"""So a whole answer takes at most about 0.08 seconds."""
+SECTIONS = 16
 """Sections whose sentences are weighed."""
 NOTHING = "I do not find that in the handbook. Ask for gates, triggers, soaks or rollbacks."
 _WORD = re.compile(r"[a-z][a-z0-9-]{2,30}")

@@ -8,15 +8,16 @@ import os
 import signal
 
 FAULTS = {
-    "errors": "every tenth answer breaks off in the middle",
-    "few_errors": "one answer in 300 breaks off in the middle",
+    "errors": "every third answer breaks off in the middle",
+    "few_errors": "one answer in 250 breaks off in the middle",
     "server_errors": "every tenth answer is a 503",
     "turned_away": "every fifth message is answered 429",
     "slow": "one answer in 25 takes 0.7 seconds longer",
-    "sluggish": "every answer takes 0.07 seconds longer",
+    "sluggish": "every answer takes 0.09 seconds longer",
     "very_sluggish": "every answer takes 0.15 seconds longer",
     "memory": "it leaks 4 MB every 0.2 seconds, up to 160 MB",
     "swollen": "it takes 47 MB of memory and stays there",
+    "bloated": "it takes 60 MB of memory and stays there",
     "cpu": "every message costs 20 ms of CPU more",
     "crash": "its process is killed",
     "hang": "it answers nothing any more, health neither",
@@ -27,12 +28,12 @@ FAULTS = {
 }
 """What each switch does."""
 BROKEN, UNAVAILABLE, TURNED_AWAY = "broken", "unavailable", "turned_away"
-_EVERY = {"errors": 10, "few_errors": 300, "server_errors": 10, "turned_away": 5, "slow": 25,
+_EVERY = {"errors": 3, "few_errors": 250, "server_errors": 10, "turned_away": 5, "slow": 25,
           "lost": 5, "doubled": 5, "wrong": 5}
-_LATE = {"slow": 0.7, "sluggish": 0.07, "very_sluggish": 0.15}
+_LATE = {"slow": 0.7, "sluggish": 0.09, "very_sluggish": 0.15}
 _ENDS = {"errors": BROKEN, "few_errors": BROKEN, "server_errors": UNAVAILABLE,
          "turned_away": TURNED_AWAY}
-SWOLLEN_BYTES = 47_000_000
+HELD_BYTES = {"swollen": 47_000_000, "bloated": 60_000_000}
 LEAK_STEP_BYTES, LEAK_MOST_BYTES = 4 << 20, 160 << 20
 CPU_SECONDS = 0.02
 
@@ -53,8 +54,8 @@ class Faults:
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "memory":
             self._leak()
-        elif kind == "swollen":
-            self._swell()
+        elif kind in HELD_BYTES:
+            self._swell(HELD_BYTES[kind])
         else:
             self._hoard.clear()
 
@@ -80,8 +81,8 @@ class Faults:
             self._hoard.append(_filled(LEAK_STEP_BYTES))
             asyncio.get_running_loop().call_later(0.2, self._leak)
 
-    def _swell(self) -> None:
-        missing = SWOLLEN_BYTES - resident_bytes()
+    def _swell(self, to: int) -> None:
+        missing = to - resident_bytes()
         if missing > 0:
             self._hoard.append(_filled(missing))
 

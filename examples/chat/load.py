@@ -65,6 +65,17 @@ def even_users(number: int) -> list[str]:
     return [found[place] for place in range(number)]
 
 
+def habits(number: int) -> tuple[str, int, dict[str, str]]:
+    """Return what a user's client speaks, how often the user comes, and the client's headers."""
+    turn = number // BETA_EVERY
+    headers = {"x-region": REGIONS[turn % len(REGIONS)]}
+    if number % BETA_EVERY == 0:
+        headers["x-cohort"] = "beta"
+    # each habit speaks each kind as often as the others, among the beta users, too
+    kind = KINDS[(number // len(WEIGHTS) + turn) % len(KINDS)]
+    return kind, WEIGHTS[number % len(WEIGHTS)], headers
+
+
 class Load:
     """Has users converse.
 
@@ -109,14 +120,10 @@ class Load:
     def _make_clients(self, session: aiohttp.ClientSession) -> None:
         """Make each user's client, in the order of their buckets; heavy users come more often."""
         for number, name in enumerate(self._names):
-            is_beta = number % BETA_EVERY == 0
-            region = {"x-region": REGIONS[number // BETA_EVERY % len(REGIONS)]}
-            headers = {"x-cohort": "beta", **region} if is_beta else region
-            # not by the number alone: each kind must be among the beta users, too
-            kind = KINDS[(number + number // BETA_EVERY) % len(KINDS)]
+            kind, weight, headers = habits(number)
             client = Client(session, self.url, name, kind, headers)
             client.callback_url = self.callbacks.url
-            self._free += [client] * WEIGHTS[number % len(WEIGHTS)]
+            self._free += [client] * weight
 
     async def _send(self, seconds: float | None) -> None:
         pending: set[asyncio.Task[None]] = set()
@@ -177,7 +184,7 @@ class Load:
                 self._first.append(told.first_at - delivery.began)
             # the latest only: the figures are to show what is going on now
             del self._recent[:-2000], self._first[:-2000]
-        self.reports.message(client.user, system, delivery)
+        self.reports.message(client, system, delivery)
 
     async def _end_talk(self, client: Client) -> None:
         """Compare a conversation with what the database has of it, and begin another one."""

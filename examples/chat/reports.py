@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from examples.chat.client import Delivery
+from examples.chat.client import Client, Delivery
 from examples.shared.load import fault
 
 CONSOLE_VARIABLE, TOKEN_VARIABLE = "CONSOLE_URL", "CONSOLE_TOKEN"
@@ -95,11 +95,11 @@ class Reports:
         self._run = f"{time.time_ns():x}"
         self._session: aiohttp.ClientSession | None = None
 
-    def message(self, user: str, system: str, delivery: Delivery) -> None:
+    def message(self, client: Client, system: str, delivery: Delivery) -> None:
         """Note how a message went, and whether its user complains.
 
         Args:
-            user: The user's key.
+            client: The user's client.
             system: Who answered.
             delivery: How it went.
         """
@@ -112,13 +112,14 @@ class Reports:
             quality["events"] = float(told.events)
         self._outcomes.append({
             "id": f"{self._run}-{self._number}", "system": system, "success": is_good,
-            "seconds": delivery.seconds, "key": user, "quality": quality})
+            "seconds": delivery.seconds, "key": client.user, "segments": client.segments,
+            "quality": quality})
         is_usual = self._number % USUAL_EVERY == 0
         is_spike = (fault() == "complaints" and system == "candidate"
                     and self._number % SPIKE_EVERY == 0)
         if is_usual or is_spike or not is_good:
             why = ", ".join(delivery.flaws) or "the answer did not help"
-            self._complaints.append({"system": system, "user": user, "text": why})
+            self._complaints.append({"system": system, "user": client.user, "text": why})
 
     async def send(self) -> None:
         """Send what was noted; what cannot be sent now is sent with the next call."""

@@ -146,6 +146,8 @@ class ChatService:
 
     async def _conversation(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer with what a conversation consists of."""
+        if self.faults.kind in ("few_errors", "hang") and await self.failed(send):
+            return
         turns = self.chat.sessions.turns(scope["path"].rpartition("/")[2])
         await self.answer(send, {
             "turns": [{"number": turn.number, "id": turn.id, "state": turn.state}

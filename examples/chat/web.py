@@ -98,6 +98,7 @@ def serve(make: Callable[[], Application], description: str) -> None:
     uvicorn.run(
         make(), host=arguments.host, port=arguments.port, log_level="warning", access_log=False,
         # h11 and asyncio: httptools and uvloop would take a fifth more memory
-        http="h11", loop="asyncio", ws="websockets-sansio", lifespan="on",
+        http="h11", loop="asyncio", ws="websockets-sansio", ws_per_message_deflate=False,
+        lifespan="on",
         # longer than the gateway keeps connections: it must not send to a closed one
         timeout_keep_alive=60)

@@ -68,7 +68,7 @@ def _add_receivers(scene: Scene, scrape: Scrape) -> None:
     """Add how far everybody has come who is told of decisions."""
     head = relays.head_seq(scene.store, scene.migration)
     known = relays.all_of(scene.store, scene.migration)
-    for relay in in_force(known, scene.site.plan.webhooks):
+    for relay in in_force(known, scene.site.plan):
         failing = 0.0
         if relay.failing_since is not None:
             failing = max(0.0, (scene.now - relay.failing_since).total_seconds())

@@ -10,14 +10,15 @@ import pytest
 
 from changeover.domain.routing import bucket
 from examples.chat import consistency
-from examples.chat.client import Conversation
+from examples.chat.client import KINDS, Conversation
 from examples.chat.engine import Answer, Engine
 from examples.chat.events import collected, run
 from examples.chat.faults import Faults
 from examples.chat.handbook import Handbook, Section, sections
 from examples.chat.helpdesk import HelpDesk
-from examples.chat.load import even_users
+from examples.chat.load import REGIONS, WEIGHTS, even_users, habits
 from examples.chat.messages import Chat, Message, parse
+from examples.chat.service import ChatService
 from examples.chat.sessions import Sessions, Turn, next_state
 from examples.chat.web import BadRequest
 
@@ -238,3 +239,52 @@ def test_users_of_the_load_are_spread_evenly_over_the_buckets() -> None:
     buckets = [bucket(name) for name in even_users(200)]
     assert buckets == sorted(buckets)
     assert sum(each < 1_000 for each in buckets) == 20
+
+
+def test_beta_users_are_of_all_regions_and_habits() -> None:
+    """Every twentieth user: each region, transport and weight is among them."""
+    beta = [habits(number) for number in range(300) if "x-cohort" in habits(number)[2]]
+    assert len(beta) == 15
+    assert {kind for kind, _, _ in beta} == set(KINDS)
+    assert {weight for _, weight, _ in beta} == set(WEIGHTS)
+    assert {headers["x-region"] for _, _, headers in beta} == set(REGIONS)
+
+
+def ask(service: ChatService, method: str, path: str, **headers: str) -> int:
+    """Return the status of a service's answer."""
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"",
+             "headers": [(name.replace("_", "-").encode(), value.encode())
+                         for name, value in headers.items()]}
+    sent = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(part: dict[str, object]) -> None:
+        sent.append(part)
+
+    asyncio.run(service(scope, receive, send))  # type: ignore[arg-type]
+    return int(str(sent[0]["status"]))
+
+
+def test_a_retired_transport_answers_no_user_any_more(database: Path) -> None:
+    """Also after its next start; only the operator can retire it, not a user at the gateway."""
+    old = ChatService(chat(database, "baseline"), "json")
+    assert ask(old, "POST", "/admin/stop", x_forwarded_for="127.0.0.1") == 404
+    assert ask(old, "GET", "/api/conversations/talk") == 200
+    assert ask(old, "POST", "/admin/stop") == 200
+    assert ask(old, "GET", "/api/conversations/talk") == 410
+    again = ChatService(chat(database, "baseline"), "json")
+    assert ask(again, "GET", "/api/conversations/talk") == 410
+    assert ask(again, "GET", "/health") == 200
+
+
+def test_faults_cannot_be_begun_without_the_demos_token(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody but the demo makes a system misbehave."""
+    service = ChatService(chat(database, "candidate"), "json")
+    assert ask(service, "POST", "/fault", authorization="Bearer x") == 404
+    monkeypatch.setenv("CHANGEOVER_FAULT_TOKEN", "secret")
+    assert ask(service, "POST", "/fault", authorization="Bearer x") == 404
+    assert ask(service, "POST", "/fault", authorization="Bearer secret") == 400

@@ -111,7 +111,8 @@ CASES = [
     pytest.param({"c": "candidate", "f": "DC,UC"}, None, False, id="user-left-midway"),
     pytest.param({"c": "candidate", "s": 0}, ErrorClass.NO_ANSWER, True, id="no-answer"),
     pytest.param({"c": "candidate", "s": 101, "f": "SI"}, None, False, id="idle-websocket"),
-    pytest.param({"c": "candidate", "s": 101, "f": "UC"}, ErrorClass.RESET, True, id="ws-broke"),
+    pytest.param({"c": "candidate", "s": 101, "f": "UC"}, None, False, id="ws-ended-by-system"),
+    pytest.param({"c": "candidate", "s": 101, "f": "UR"}, ErrorClass.RESET, True, id="ws-reset"),
 ]
 
 
