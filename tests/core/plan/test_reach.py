@@ -63,10 +63,12 @@ def windows(second: int) -> list[Window]:
     for count in (0, 5, 10):
         latency = Histogram({0: 10} if not count else {600 + count: 10})
         counts = {each.name: count for each in fields(Measurements) if each.default == 0}
-        totals = dict.fromkeys(("requests", "answers", "probes", "compared"), 10)
+        totals = dict.fromkeys(
+            ("requests", "answers", "probes", "compared", "split_requests"), 10)
         others = dict.fromkeys(("outcomes", "failures", "arrived"), 0)
         row = Sample("candidate", second, 10, watched=10, listened=10, **{
             **counts, **totals, **others, "answer_bytes": count * 10_000_000,
+            "split_successes": 10.0 * count,
             "errors": {"status_5xx": count}, "statuses": {"404": count}, "latency": latency,
             "memory_bytes": 1 + count * (1 << 30), "cpu_cores": float(count)})
         reported = Sample(outcomes_of("candidate"), second, 10, outcomes=10, failures=count,
@@ -77,7 +79,9 @@ def windows(second: int) -> list[Window]:
     found.append(combine([many, Sample(outcomes_of("candidate"), second, 10, outcomes=10_000)],
                          seconds=10))
     found.append(combine([Sample("candidate", second, 10, watched=10, listened=10)], seconds=10))
-    return found
+    idle = Sample(
+        "candidate", second, 10, requests=10, watched=10, memory_bytes=1, cpu_cores=0.001)
+    return [*found, combine([idle], seconds=10)]
 
 
 def fires(spec: dict[str, Any]) -> tuple[bool, bool]:
