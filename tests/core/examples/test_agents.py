@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from examples.agents import developer, rules
-from examples.agents.baseline import PROGRAM
+from examples.agents.baseline import PROGRAM, missing
 from examples.agents.events import IssueEvent, is_signed, signature_of
 from examples.agents.issues import event, told
 from examples.agents.tracker import PROJECT, reviewed
@@ -103,3 +103,19 @@ def test_the_old_agent_knows_the_same_words() -> None:
     for label, words in rules._WORDS.items():
         for word in words:
             assert f'"{word}"' in text, f"{label}: {word}"
+
+
+@pytest.mark.parametrize(("version", "said"), [
+    (None, "needs Node.js 18 or newer; install it: apt-get install nodejs"),
+    ("v16.20.2", "found v16.20.2; install a newer one"), ("v20.1.0", "both systems need git")])
+def test_what_the_machine_lacks_is_said_with_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None, said: str
+) -> None:
+    """One sentence, before anything is started."""
+    if version is not None:
+        node = tmp_path / "node"
+        node.write_text(f"#!/bin/sh\necho {version}\n")
+        node.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = missing()
+    assert found is not None and said in found
