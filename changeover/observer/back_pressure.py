@@ -50,6 +50,7 @@ MOST_UNRECORDED = 50
 STAYING = {True: "", False: "; users stay, because the baseline is not well",
            None: "; users stay, because it is not known yet whether the baseline is well"}
 """What a message says about users, by whether the baseline can serve them."""
+BY_PLAN = "; users stay, as the plan says"
 _SEVERITY = {
     Level.NORMAL: Severity.INFO, Level.SLOW: Severity.WARNING, Level.FROZEN: Severity.CRITICAL}
 
@@ -214,7 +215,8 @@ class BackPressure:
         names = {Level.NORMAL: spec.on_normal, Level.SLOW: spec.on_slow,
                  Level.FROZEN: spec.on_frozen}[action.level]
         at = clock.now().isoformat()
-        fit = "" if action.level is Level.NORMAL else STAYING[self._standby.is_fit]
+        staying = STAYING[self._standby.is_fit] if spec.withhold else BY_PLAN
+        fit = "" if action.level is Level.NORMAL else staying
         LOG.warning("back-pressure on the %s: %s because of %s%s",
                     spec.of, action.level, action.reason, fit)
         event = {"level": str(action.level), "of": spec.of, "at": at, "levers": names,
@@ -235,8 +237,10 @@ class BackPressure:
     def _follow(self) -> None:
         """Bring file and gateway to the wanted state; a failure is retried at the next probe."""
         is_relieved = self._state.level is not Level.NORMAL
+        spec = self.site.plan.health.back_pressure
+        may_move = spec is None or spec.withhold
         with self._lock:  # also while writing: an older entry must never replace a newer one
-            withheld = is_relieved and self._standby.is_fit is True
+            withheld = is_relieved and may_move and self._standby.is_fit is True
             self._entry["withheld"] = withheld
             # the file is looked at, too: somebody may have removed or restored it
             if self._entry == self._settled and self.site.gateway.is_withheld_on_disk() == withheld:

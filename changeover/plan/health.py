@@ -153,6 +153,10 @@ class BackPressureSpec(Part):
         timedelta(seconds=5),
         description="How long probes must be good until normal."
     )
+    withhold: bool = Field(
+        True,
+        description="Have the baseline answer the candidate's users meanwhile; else levers only."
+    )
     on_slow: list[Name] = Field(default=[], description="Levers to pull for back-pressure.")
     on_frozen: list[Name] = Field(default=[], description="Levers to pull in an emergency.")
     on_normal: list[Name] = Field(default=[], description="Levers to pull when back to normal.")

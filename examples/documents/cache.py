@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 MOST_ENTRIES = 2_000
-STEP_BYTES = 64 << 20
+STEP_BYTES = 8 << 20
+"""Small: whoever else works in this process waits for one step only."""
 
 
 class WorkflowCache:
@@ -59,7 +60,7 @@ class WorkflowCache:
             # every page is written to: memory that is only promised is no memory
             page[::4096] = b"\1" * len(page[::4096])
             self._pages.append(page)
-            time.sleep(0.001)
+            time.sleep(0.004)
 
     def clear(self) -> int:
         """Forget what is in memory; return how many bytes of pages that was."""

@@ -156,6 +156,8 @@ def test_a_killed_engine_is_rolled_back_and_started_again(running: Migration) ->
 def test_answers_that_differ_are_a_hold_and_an_alert(running: Migration) -> None:
     """More than 5 % differ, and similarity is below 0.95: said, and nobody is moved."""
     with users_at(running, 25):
+        # by hand no stage has begun that would copy requests
+        running.changeover("shadow", "10%", "--reason", "the next case")
         running.begin("wrong")
         wait_for(lambda: {"differs", "unlike"} <= {*running.fired()}, seconds=180,
                  what=f"both fire; fired: {running.fired()}")

@@ -207,6 +207,18 @@ def test_a_plan_without_back_pressure_ends_what_an_earlier_one_began(start: Star
     assert served(watched) == {"baseline", "candidate"}
 
 
+def test_levers_only_where_the_plan_withholds_nobody(start: Start, tmp_path: Path) -> None:
+    """Users stay at the slow system, and the message says that the plan wants it so."""
+    notes = tmp_path / "notes"
+    watched = relieved(start, notes, spec={**PATIENT, "withhold": False})
+    watched.bench.fault("slow")
+    wait_for(notes.exists, what="the lever")
+    event = wait_for(lambda: [each for each in audit.events(watched.store, "bench")
+                              if each.kind == "back_pressure.slow"], what="the event")
+    assert "users stay, as the plan says" in event[0].data["reason"]  # type: ignore[index]
+    assert not watched.gateway.admin.is_withheld()
+
+
 def test_withheld_requests_count_against_the_candidate(start: Start, tmp_path: Path) -> None:
     """What the baseline answered in its place is no success of the candidate's."""
     watched = relieved(start, tmp_path / "notes")
