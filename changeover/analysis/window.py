@@ -301,7 +301,7 @@ _MEASURES: Mapping[str, Callable[[Window], Measured]] = {
         w.split_successes / w.watched if w.split_requests and w.watched else None,
         w.split_requests),
     CPU_PER_REQUEST: lambda w: _rate(  # with copies, which are the candidate's work, too
-        (w.cpu_cores or 0) * w.process_samples, w.requests + w.compared if w.cpu_cores else 0),
+        (w.cpu_cores or 0) * w.process_samples, w.process_samples and w.requests + w.compared),
     "up": lambda w: _rate(w.probes_up, w.probes),
     "memory": lambda w: Measured(
         None if w.memory_bytes is None else float(w.memory_bytes), w.process_samples

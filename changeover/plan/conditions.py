@@ -254,7 +254,9 @@ class CheckSpec(Condition):
 
     @model_validator(mode="after")
     def _minutes_fit(self) -> CheckSpec:
-        has_direction = self.is_by_minutes or self.is_of_mean or self.is_by_values
+        # where evidence could decide, the weaker comparison must have been wanted
+        is_wanted = self.test == "threshold" or not is_by_bucket(self.metric)
+        has_direction = self.is_by_minutes or self.is_of_mean or (self.is_by_values and is_wanted)
         if self.direction is not None and not has_direction:
             raise ValueError(
                 "`direction` works with `test: mann_whitney`, and with "

@@ -14,7 +14,7 @@ from datetime import timedelta
 from changeover.plan import units
 from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec
 from changeover.plan.location import Location
-from changeover.plan.metrics import QUALITY, Metric, Source, format_value
+from changeover.plan.metrics import CPU_PER_REQUEST, QUALITY, Metric, Source, format_value
 from changeover.plan.model import PhaseKind, Plan
 from changeover.plan.triggers import TriggerSpec
 
@@ -202,6 +202,8 @@ def _values(metric: Metric, condition: CheckSpec | TriggerSpec, window: timedelt
         return _Values(0, 1)
     # a request takes time and a process memory; what a source counts may be nothing
     is_never_zero = metric.unit == "duration" or metric.name == "memory"
+    # an idle process may be seen to take no time at all
+    is_never_zero &= metric.name != CPU_PER_REQUEST
     has_zero = is_external or not is_never_zero
     return _Values(0, math.inf, has_least=has_zero)
 

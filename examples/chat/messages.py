@@ -47,13 +47,15 @@ def parse(body: bytes | str, *, has_effects: bool = True) -> Message:
     """
     try:
         found = json.loads(body)
-    except ValueError:
+        # half of a surrogate pair is JSON and can be neither stored nor sent
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         raise BadRequest("a message is a JSON object") from None
     if not isinstance(found, dict):
         raise BadRequest("a message is a JSON object")
     names = {name: found.get(name) for name in ("conversation", "id")}
     for name, value in names.items():
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
+        if not is_name(value):
             raise BadRequest(f"{name} is a name of 1 to 100 letters, digits and . _ : -")
     text = found.get("text")
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST:
@@ -62,6 +64,11 @@ def parse(body: bytes | str, *, has_effects: bool = True) -> Message:
     if callback and urlsplit(str(callback)).hostname != "127.0.0.1":
         raise BadRequest("callback is an address on 127.0.0.1")
     return Message(str(names["conversation"]), str(names["id"]), text, str(callback), has_effects)
+
+
+def is_name(value: object) -> bool:
+    """Whether something is the name of a conversation or a message."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 class Chat:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from examples.chat import web
 from examples.chat.faults import BROKEN, FAULTS, TURNED_AWAY, UNAVAILABLE, Faults
-from examples.chat.messages import SHADOW_HEADER, Chat, Message, call_back, parse
+from examples.chat.messages import SHADOW_HEADER, Chat, Message, call_back, is_name, parse
 from examples.chat.sessions import Turn
 from examples.chat.web import BadRequest, Receive, Scope, Send
 
@@ -134,6 +134,8 @@ class ChatService:
         """Answer with the turns after a number as soon as there are any."""
         query = parse_qs(scope["query_string"].decode("latin-1"))
         conversation = query.get("conversation", [""])[0]
+        if not is_name(conversation):
+            raise BadRequest("conversation is the name of one")
         try:
             after = int(query.get("after", ["0"])[0])
             wait = min(float(query.get("wait", ["10"])[0]), LONGEST_WAIT_SECONDS)

@@ -129,10 +129,15 @@ def test_the_three_dashboards_show_the_chat(running: Migration) -> None:
         "feature-flags": ("useNewArchitecture", "enableAGUIEvents", "errors_warning"),
         "user-experience": ("resolved", "protocol-agnostic-transport"),
     }.items():
-        found = httpx.get(f"{running.stack.console_url}/pages/{page}", timeout=60, trust_env=False)
-        assert found.status_code == 200, page
-        missing = [word for word in words if word not in found.text]
-        assert not missing, f"{page}: {missing}"
+        wait_for(lambda page=page, words=words: has_all(running, page, words), seconds=60,
+                 what=f"page {page} shows {words}")
+
+
+def has_all(running: Migration, page: str, words: tuple[str, ...]) -> bool:
+    """Whether a page of the console shows these words; right after a start it does not yet."""
+    url = f"{running.stack.console_url}/pages/{page}"
+    found = httpx.get(url, timeout=60, trust_env=False, follow_redirects=True)
+    return found.status_code == 200 and all(word in found.text for word in words)
 
 
 def test_the_staging_suite_passes(running: Migration) -> None:

@@ -189,7 +189,8 @@ def test_the_check_of_the_database_says_what_is_wrong(database: Path) -> None:
 
 @pytest.mark.parametrize("body", [
     "[]", "x", '{"conversation": "a"}', '{"conversation": "a", "id": "b", "text": " "}',
-    '{"conversation": "a", "id": "b/../c", "text": "x"}',
+    '{"conversation": "a", "id": "b/../c", "text": "x"}', "[" * 100_000,
+    '{"conversation": "a", "id": "b", "text": "\\ud800"}',
     '{"conversation": "a", "id": "b", "text": "x", "callback": "http://example.com/"}'])
 def test_what_is_no_message_is_refused_with_the_reason(body: str) -> None:
     """Before anything is done."""
