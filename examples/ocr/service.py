@@ -75,6 +75,7 @@ class OcrService:
         began = time.monotonic()
         if (failure := await self.faults.suffer()) is not None:
             self._newest.append(None)
+            failure.headers["x-served-by"] = self.name
             return failure
         self._waiting += 1
         try:
