@@ -59,7 +59,9 @@ def test_example_plans_load(name: str) -> None:
     path = ROOT / "plans" / name
     plan = load_plan(path)
     assert plan.stages()
-    assert {"staging", "pre_cutover", "post_cutover", "post_rollback"} <= set(plan.suites)
+    assert {"pre_cutover", "post_cutover", "post_rollback"} <= set(plan.suites)
+    # what staging runs is one suite, or the environment of that name has its own
+    assert "staging" in plan.suites or "suites" in plan.environments["staging"]
     editors_schema().validate(read(path.read_text(), name)[0])
 
 
