@@ -30,6 +30,7 @@ EXAMPLE = Example(
         "errors": Fault("a third of its answers are errors"),
         "some_errors": Fault("one of thirteen answers is an error"),
         "unreadable": Fault("it reads nothing on every fifth page"),
+        "some_unreadable": Fault("it reads nothing on one of thirteen pages"),
         "late": Fault("each page takes 33 seconds longer"),
         "slow": Fault("each page takes 63 seconds longer"),
         "unsure": Fault("it gets the pages five times too small and is unsure of its text"),

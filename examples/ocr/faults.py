@@ -13,12 +13,12 @@ from examples.ocr.engine import Reading
 from examples.shared.faults import Faults
 
 KINDS = (
-    "errors", "some_errors", "unreadable", "late", "slow", "unsure", "garbled", "offline", "hang",
-    "crash", "memory", "cloud_down",
+    "errors", "some_errors", "unreadable", "some_unreadable", "late", "slow", "unsure",
+    "garbled", "offline", "hang", "crash", "memory", "cloud_down",
 )
 SECONDS = {"late": 33.0, "slow": 63.0}
 """How much longer a page takes: above the threshold of 30 s, and above the critical 60 s."""
-UNREADABLE_EVERY = 5
+UNREADABLE_EVERY = {"unreadable": 5, "some_unreadable": 13}
 SOME_ERRORS_EVERY = 13
 """One of so many answers: 7.7 %, between what people are asked about and what is critical."""
 SHRUNK_TO = 0.2
@@ -55,7 +55,8 @@ class OcrFaults(Faults):
             return JSONResponse({"error": "the engine is not there"}, status_code=503)
         if self.kind == "some_errors" and self._count % SOME_ERRORS_EVERY == 0:
             return JSONResponse({"error": "the engine failed"}, status_code=500)
-        if self.kind == "unreadable" and self._count % UNREADABLE_EVERY == 0:
+        every = UNREADABLE_EVERY.get(self.kind)
+        if every and self._count % every == 0:
             return JSONResponse({"error": "nothing can be read on this page"}, status_code=422)
         if self.kind in SECONDS:
             with contextlib.suppress(TimeoutError):

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from changeover.domain.procedures import StepStatus
+from changeover.domain.procedures import StepStatus, of_cutover
 from changeover.domain.rollout import StageStatus
 from changeover.domain.routing import Mode
 from changeover.plan.model import Plan
@@ -46,6 +46,9 @@ def fires(running: Migration, kind: str, *triggers: str, seconds: float) -> str:
                 if each.trigger in triggers]
 
     before = len(fired())
+    if running.mode() is Mode.GRADUAL:
+        # triggers begin anew with users who come: nothing of the last case is left
+        running.changeover("disable", "--reason", "the next case")
     running.move(85)
     fault = examples.described(EXAMPLE).faults[kind]
     wait_for(lambda: running.staged.faults.begin(kind, fault), what=f"the beginning of {kind}")
@@ -104,11 +107,11 @@ def _paid_service(running: Migration) -> dict[str, Any]:
 def _is_configured(running: Migration, cutover_id: int) -> None:
     """Check what the cutover did around its stages."""
     done = {step.name: step for step in steps.all_of(
-        running.store, running.migration, cutovers.subject(cutover_id))}
+        running.store, running.migration, of_cutover(cutover_id))}
     for name in ("backup", "rollback.sh", "final configuration", "observation"):
         assert done[name].status is StepStatus.DONE, name
     assert "disable_google_cloud" in done["final configuration"].detail
-    assert "readings" in str(done["backup"].data)
+    assert list(Path(done["backup"].data["path"]).rglob("*readings*"))
     criteria = done["success criteria"].data["criteria"]
     assert all(each["is_met"] for each in criteria), criteria
     assert (running.home.root / "rollback" / f"cutover-{cutover_id}" / "rollback.sh").exists()
@@ -145,17 +148,16 @@ def test_a_critical_alert_brings_everyone_back(
     assert served.headers["x-served-by"] == "baseline"
 
 
-@pytest.mark.parametrize(("kind", "triggers"), [
-    ("some_errors", ["errors", "success"]), ("late", ["slow"]), ("unsure", ["unsure"]),
-    ("garbled", ["garbled"]),
-], ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.parametrize(("kind", "trigger"), [
+    ("some_errors", "errors"), ("some_unreadable", "success"), ("late", "slow"),
+    ("unsure", "unsure"), ("garbled", "garbled"),
+])
 def test_a_threshold_that_is_passed_asks_people(
-    running: Migration, kind: str, triggers: list[str]
+    running: Migration, kind: str, trigger: str
 ) -> None:
     """Nobody is moved; the next gate asks, and the alert is told."""
     try:
-        for trigger in triggers:
-            assert fires(running, kind, trigger, seconds=60) == "hold"
+        assert fires(running, kind, trigger, seconds=60) == "hold"
     finally:
         ends(running, kind)
     assert running.mode() is Mode.GRADUAL
