@@ -124,7 +124,7 @@ def _prepare() -> dict[str, Any]:
     load_prefect_collections()  # and reads what is installed anew
     tasks.steps.step = _killing_step(tasks.steps.step)  # type: ignore[assignment]
     _between(steps, "save", lambda store, step: f"{step.name} {step.status}", before=True)
-    _between(levers, "_pulled", lambda plan, lever, key: key)
+    _between(levers, "_pulled", lambda plan, lever, key, repair: key)
     _between(Gateway, "publish", lambda self, plan, state: str(state.order))
     _between(routing, "change", lambda store, migration, change, *_, **__: repr(change))
     _between(approvals, "answer", lambda store, approval_id, *_, **__: str(approval_id))
