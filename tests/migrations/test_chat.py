@@ -85,6 +85,7 @@ def provoke(running: Migration, kind: str, trigger: str, percent: int = 50) -> N
         running.end_fault(kind)
         # a second or two: a trigger of some stages begins with the second after the move
         grown(running, "answered", 40, percent)
+        running.wait_over(trigger)
         running.begin(kind)
         wait_for(lambda: has_fired() or running.mode() is Mode.EMERGENCY_ROLLBACK,
                  seconds=90, what=f"trigger {trigger}; fired: {running.fired()}")

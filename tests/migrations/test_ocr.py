@@ -47,20 +47,12 @@ def fires(running: Migration, kind: str, *triggers: str, seconds: float) -> str:
 
     before = len(fired())
     running.move(85)
-    # a trigger that still stands from the case before does not fire again
-    wait_for(lambda: not any(_stands(running, name) for name in triggers), seconds=60,
-             what=f"the end of what fired before: {triggers}")
+    running.wait_over(*triggers)
     fault = examples.described(EXAMPLE).faults[kind]
     wait_for(lambda: running.staged.faults.begin(kind, fault), what=f"the beginning of {kind}")
     wait_for(lambda: len(fired()) > before, seconds=seconds,
              what=f"one of {triggers} fires after {kind}; fired before: {running.fired()}")
     return fired()[before]
-
-
-def _stands(running: Migration, trigger: str) -> bool:
-    """Whether a trigger fired and is not over."""
-    lines = running.changeover("status").splitlines()
-    return any(line.startswith(f"trigger {trigger} (") and "): firing" in line for line in lines)
 
 
 def ends(running: Migration, kind: str) -> None:

@@ -103,13 +103,27 @@ class Migration:
         wait_for(lambda: self.fired().count(trigger) > before, seconds=seconds,
                  what=f"trigger {trigger} fires; fired: {self.fired()}")
 
+    def wait_over(self, *triggers: str) -> None:
+        """Wait until triggers that fired are over: one that still stands does not fire again."""
+        def is_over() -> bool:
+            lines = [line for line in self.changeover("status").splitlines() if "): firing" in line]
+            return not any(line.startswith(f"trigger {name} (")
+                           for line in lines for name in triggers)
+
+        wait_for(is_over, seconds=60, what=f"the end of what fired before: {triggers}")
+
     def wait_rolled_back(self, seconds: float = 60) -> None:
         """Wait until everyone is at the baseline and the rollback is over."""
+        def is_over() -> bool:
+            state = routing.read(self.store, self.migration)
+            known = rollbacks.all_of(self.store, self.migration)
+            # the console moves the users; who carries out the rest begins it a moment later
+            return any(each.epoch == state.epoch for each in known) and all(
+                each.ended_at for each in known)
+
         wait_for(lambda: self.mode() is Mode.EMERGENCY_ROLLBACK, seconds=seconds,
                  what="the rollback")
-        wait_for(lambda: all(each.ended_at for each in
-                             rollbacks.all_of(self.store, self.migration)),
-                 seconds=seconds, what="the end of the rollback's steps")
+        wait_for(is_over, seconds=seconds, what="the end of the rollback's steps")
 
     def cutover(self, run_id: str) -> Cutover | None:
         return cutovers.of_flow_run(self.store, run_id)
