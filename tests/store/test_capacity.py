@@ -74,7 +74,7 @@ def test_the_newest_load_of_the_baseline_counts(store: Store) -> None:
     loaded(store, 370, 40)
     room = capacity.room(store, plan, now=NOW)
     assert (room.capacity, room.fit) == (370, Fit.DOES_NOT)
-    assert "load of suite load, 1 day ago" in room.text
+    assert "load of suite load, 40 hours ago" in room.text
 
 
 def test_while_it_is_smaller_everyone_is_told_and_then_no_more(store: Store) -> None:
