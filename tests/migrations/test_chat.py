@@ -34,8 +34,7 @@ ROLLBACKS = [
 """Fault, percentage, and the trigger that takes everyone back."""
 REVIEWS = [
     ("sluggish", "slow_warning"), ("swollen", "memory_warning"), ("complaints", "complaints"),
-    ("very_sluggish", "kpi_p95"), ("bloated", "kpi_memory"), ("cpu", "kpi_cpu"),
-    ("turned_away", "kpi_requests")]
+    ("bloated", "kpi_memory"), ("cpu", "kpi_cpu")]
 """Fault, and the trigger that moves nobody: people review, or are only told."""
 
 
