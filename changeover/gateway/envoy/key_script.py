@@ -54,7 +54,7 @@ def _answer(issue: IssueSpec) -> str:
     if issue.domain is not None:
         attributes += f"; Domain={issue.domain}"
     # browsers take SameSite=None from https only
-    secure = issue.secure or (True if issue.same_site == "none" else issue.secure)
+    secure = True if issue.same_site == "none" else issue.secure
     known = "nil" if secure is None else _truth(secure)
     return (f"local COOKIE, ATTRIBUTES = {_text(issue.cookie)}, {_text(attributes)}\n"
             f"local SECURE = {known}\n{_ANSWER}")
