@@ -119,7 +119,7 @@ SAME = [
     *(_same(f"path {path.decode()}", asks(b"GET " + path + b" HTTP/1.1")) for path in (
         b"//x//y/", b"/a/../b/./c", b"/a%2Fb%2e%2e", b"/a;v=1/b;c", b"/%zz%", b"/?", b"/x??a=b?c",
         b"/%00", b"/a\\b", b"/x?http://a/b", b"/:@!$&'()*+,;=~-._", b"/x?a[]=1&b={2}|3^`\"<>",
-        b"/caf%C3%A9", b"/x?a=b+c&&=&d")),
+        b"/caf%C3%A9", b"/caf%E9/%ff%FE?%C3", b"/a/b", b"/a/b/", b"/a/b/?", b"/x?a=b+c&&=&d")),
     *(_same(f"method {method.decode()}", asks(method + b" /x HTTP/1.1")) for method in (
         b"DELETE", b"TRACE")),
     *(_same(f"method {method.decode()}, no body",
@@ -133,6 +133,9 @@ SAME = [
     _same("large body", posts(b"content-length: 3000000\r\n", b"a" * 3_000_000)),
     _same("body in chunks", posts(_CHUNKED, _BODY)),
     _same("length with zeros", posts(b"content-length: 003\r\n")),
+    _same("upload of a form", posts(
+        b"content-type: multipart/form-data; boundary=b\r\ncontent-length: 73\r\n",
+        b'--b\r\ncontent-disposition: form-data; name="a"; filename="\xe9"\r\n\r\n\x00\r\n--b--\r\n')),
     _same("expect", posts(b"expect: 100-continue\r\ncontent-length: 3\r\n"),
           interim=b"HTTP/1.1 100 Continue\r\n\r\n"),
     _same("expect, no interim answer", posts(b"expect: 100-continue\r\ncontent-length: 3\r\n")),
@@ -167,6 +170,19 @@ SAME = [
     _same("HEAD", asks(b"HEAD /x HTTP/1.1"), says(headers=b"content-length: 1234\r\n", body=b"")),
     _same("HEAD in chunks", asks(b"HEAD /x HTTP/1.1"), says(headers=_CHUNKED, body=b"")),
     _same("204", asks(), says(b"204 No Content", b"", b"")),
+    _same("206", asks(headers=b"range: bytes=1-2\r\n"),
+          says(b"206 Partial Content", b"content-range: bytes 1-2/9\r\ncontent-length: 2\r\n")),
+    _same("206 in two parts", asks(headers=b"range: bytes=0-0,-1\r\n"), says(
+        b"206 Partial Content",
+        b"content-type: multipart/byteranges; boundary=b\r\ncontent-length: 83\r\n",
+        b"--b\r\ncontent-range: bytes 0-0/9\r\n\r\na\r\n--b\r\ncontent-range: bytes 8-8/9\r\n\r\ni\r\n"
+        b"--b--\r\n")),
+    _same("416", asks(headers=b"range: bytes=99-\r\n"), says(
+        b"416 Range Not Satisfiable", b"content-range: bytes */9\r\ncontent-length: 0\r\n", b"")),
+    _same("412 to a precondition", posts(b'if-match: "a"\r\ncontent-length: 3\r\n'), says(
+        b"412 Precondition Failed", b"content-length: 2\r\n")),
+    _same("answer with headers twice", asks(), says(
+        headers=b"link: a\r\nwarning: 1\r\nlink: b\r\nwarning: 2\r\ncontent-length: 2\r\n")),
     _same("304", asks(), says(b"304 Not Modified", b'etag: "a"\r\n', b"")),
     _same("304 with a length", asks(),
           says(b"304 Not Modified", b"content-length: 1234\r\n", b"")),
@@ -237,6 +253,9 @@ ANSWERS = [
     _answer("answer with names spelled in two ways", "repeated-names",
             says(headers=b"Set-Cookie: a=1\r\nset-cookie: b=2\r\ncontent-length: 2\r\n"),
             says(headers=b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\ncontent-length: 2\r\n")),
+    _answer("answer with known names twice", "repeated-names",
+            says(headers=b"vary: a\r\nx-a: 1\r\nvary: b\r\ncontent-length: 2\r\n"),
+            says(headers=b"vary: a,b\r\nx-a: 1\r\ncontent-length: 2\r\n")),
     _answer("answer that names its connection", "hop-by-hop",
             says(headers=b"connection: keep-alive\r\nkeep-alive: timeout=5\r\n"
                          b"content-length: 2\r\n"), OK),
@@ -322,4 +341,31 @@ REFUSED = [
              asks(headers=b"x-a: " + b"a" * 2_000_000 + b"\r\n")),
 ]
 
+def _large() -> bytes:
+    """Return 50 MB in which no two places are alike, so that a piece lost or moved is seen."""
+    return b"".join(b"%016x\r\n01234567 " % number for number in range(50_000_000 // 27))
+
+
+def large(name: str) -> Kind:
+    """Return a kind of 50 MB; made when it is asked for, since it is large."""
+    body = _large()
+    length = b"content-length: %d\r\n" % len(body)
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    return {
+        "body": lambda: _same(name, posts(length, body)),
+        "body in chunks": lambda: _same(name, posts(_CHUNKED, chunks)),
+        "PUT, expect": lambda: _same(
+            name, asks(b"PUT /x HTTP/1.1", b"expect: 100-continue\r\n" + length, body),
+            interim=b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "answer": lambda: _same(name, asks(), says(headers=length, body=body)),
+        "answer in chunks": lambda: _same(name, asks(), says(headers=_CHUNKED, body=chunks)),
+        "answer without length": lambda: _answer(
+            name, "length-of-answer", says(headers=b"connection: close\r\n", body=body),
+            says(headers=_CHUNKED, body=chunks), closes=True),
+        "both": lambda: _same(name, posts(length, body), says(headers=length, body=body)),
+    }[name]()
+
+
+LARGE = ("body", "body in chunks", "PUT, expect", "answer", "answer in chunks",
+         "answer without length", "both")
 KINDS = [*SAME, *REQUESTS, *ANSWERS, *REFUSED]

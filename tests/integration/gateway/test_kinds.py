@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,17 @@ from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from tests.integration.conftest import make_plan
-from tests.integration.gateway.kinds import ADDED, KINDS, OK, PROXY, Kind, posts
-from tests.integration.gateway.wire import WireSystem, exchange
+from tests.integration.gateway.kinds import (
+    ADDED,
+    KINDS,
+    LARGE,
+    OK,
+    PROXY,
+    Kind,
+    large,
+    posts,
+)
+from tests.integration.gateway.wire import END, WireSystem, exchange
 from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
 
 pytestmark = pytest.mark.integration
@@ -92,6 +102,16 @@ def test_client_and_system_see_the_same_bytes(wire: Wire, kind: Kind) -> None:
     assert got == (kind.client_gets or kind.interim + kind.answer * kind.answers)
 
 
+@pytest.mark.parametrize("name", LARGE)
+def test_fifty_megabytes_pass_unchanged(wire: Wire, name: str) -> None:
+    """A body of 50 MB in either direction, with and without a length, is the same bytes."""
+    kind = large(name)
+    received, got = wire.tries(kind, wire.gateway)
+    # by their digests: nobody could read what pytest would say of the bytes
+    assert _digest(ADDED.sub(b"", received)) == _digest(kind.sends)
+    assert _digest(got) == _digest(kind.client_gets or kind.interim + kind.answer)
+
+
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, id=kind.name) for kind in KINDS if kind.refused is not None])
 def test_gateway_refuses_by_itself(wire: Wire, kind: Kind) -> None:
@@ -99,6 +119,11 @@ def test_gateway_refuses_by_itself(wire: Wire, kind: Kind) -> None:
     received, got = wire.tries(kind, wire.gateway)
     assert received == b""
     assert re.match(rb"HTTP/1\.[01] (\d+) ", got)[1] == b"%d" % (kind.refused or 0)  # type: ignore[index]
+
+
+def _digest(message: bytes) -> tuple[bytes, int, str]:
+    head, _, body = message.partition(END)
+    return head, len(body), hashlib.sha256(body).hexdigest()
 
 
 def test_every_refusal_is_counted_and_nothing_else(wire: Wire) -> None:

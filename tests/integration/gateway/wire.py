@@ -21,7 +21,7 @@ class Reader:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._ahead = b""
+        self._ahead = bytearray()  # bodies may be large: bytes would be copied with each piece
 
     def until(self, mark: bytes) -> bytes:
         """Return everything up to and with `mark`.
@@ -29,25 +29,22 @@ class Reader:
         Raises:
             EOFError: The other side ends before.
         """
-        while mark not in self._ahead:
+        while (at := self._ahead.find(mark)) < 0:
             if not self._more():
-                raise EOFError(f"{mark!r} was awaited after {self._ahead!r}")
-        found, mark, self._ahead = self._ahead.partition(mark)
-        return found + mark
+                raise EOFError(f"{mark!r} was awaited after {bytes(self._ahead[:1000])!r}")
+        return self._taken(at + len(mark))
 
     def exactly(self, length: int) -> bytes:
         """Return so many bytes; less when the other side ends before."""
         while len(self._ahead) < length and self._more():
             continue
-        found, self._ahead = self._ahead[:length], self._ahead[length:]
-        return found
+        return self._taken(length)
 
     def rest(self) -> bytes:
         """Return everything until the other side ends."""
         while self._more():
             continue
-        found, self._ahead = self._ahead, b""
-        return found
+        return self._taken(len(self._ahead))
 
     def body(self, head: bytes, *, until_end: bool) -> bytes:
         """Return the body that belongs to a head, with its chunks' marks and trailers."""
@@ -70,11 +67,17 @@ class Reader:
 
     def _chunks(self) -> bytes:
         """Return a body in chunks as one chunk: their sizes are nobody's business."""
-        found, sizes = b"", iter(lambda: int(self.until(b"\r\n").split(b";")[0], 16), 0)
+        found, sizes = bytearray(), iter(lambda: int(self.until(b"\r\n").split(b";")[0], 16), 0)
         for size in sizes:
             found += self.exactly(size + 2)[:-2]
         trailers = list(iter(lambda: self.until(b"\r\n"), b"\r\n"))
         return b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(found), found, b"".join(trailers))
+
+    def _taken(self, length: int) -> bytes:
+        """Return so many bytes of those that are there, and forget them."""
+        found = bytes(self._ahead[:length])
+        del self._ahead[:length]
+        return found
 
     def _more(self) -> bool:
         try:
