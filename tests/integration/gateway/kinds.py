@@ -135,7 +135,8 @@ SAME = [
     _same("length with zeros", posts(b"content-length: 003\r\n")),
     _same("upload of a form", posts(
         b"content-type: multipart/form-data; boundary=b\r\ncontent-length: 73\r\n",
-        b'--b\r\ncontent-disposition: form-data; name="a"; filename="\xe9"\r\n\r\n\x00\r\n--b--\r\n')),
+        b'--b\r\ncontent-disposition: form-data; name="a"; filename="\xe9"\r\n'
+        b"\r\n\x00\r\n--b--\r\n")),
     _same("expect", posts(b"expect: 100-continue\r\ncontent-length: 3\r\n"),
           interim=b"HTTP/1.1 100 Continue\r\n\r\n"),
     _same("expect, no interim answer", posts(b"expect: 100-continue\r\ncontent-length: 3\r\n")),
@@ -175,8 +176,8 @@ SAME = [
     _same("206 in two parts", asks(headers=b"range: bytes=0-0,-1\r\n"), says(
         b"206 Partial Content",
         b"content-type: multipart/byteranges; boundary=b\r\ncontent-length: 83\r\n",
-        b"--b\r\ncontent-range: bytes 0-0/9\r\n\r\na\r\n--b\r\ncontent-range: bytes 8-8/9\r\n\r\ni\r\n"
-        b"--b--\r\n")),
+        b"--b\r\ncontent-range: bytes 0-0/9\r\n\r\na\r\n"
+        b"--b\r\ncontent-range: bytes 8-8/9\r\n\r\ni\r\n--b--\r\n")),
     _same("416", asks(headers=b"range: bytes=99-\r\n"), says(
         b"416 Range Not Satisfiable", b"content-range: bytes */9\r\ncontent-length: 0\r\n", b"")),
     _same("412 to a precondition", posts(b'if-match: "a"\r\ncontent-length: 3\r\n'), says(
