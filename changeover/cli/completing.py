@@ -99,6 +99,7 @@ def _backups(site: Site) -> list[str]:
 stages = _of_site(_stages)
 awaited = _of_site(_awaited)
 flags = _of_site(lambda site: site.plan.flags)
+routes = _of_site(lambda site: [each.name for each in site.plan.routes])
 suites = _of_site(lambda site: site.plan.suites)
 token_ids = _of_site(_tokens)
 backups = _of_site(_backups)

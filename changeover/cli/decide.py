@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from changeover import clock
+from changeover.cli import completing
 from changeover.cli.common import Session, reason_option, site_command
 from changeover.cli.saying import no_secret
 from changeover.domain.audit import Author
@@ -22,14 +23,17 @@ from changeover.site.home import Home
 ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 
 
-@click.command(epilog="\b\nExamples:\n  changeover advance\n  changeover advance --percent 25")
+@click.command(epilog="\b\nExamples:\n  changeover advance\n  changeover advance --percent 25\n"
+               "  changeover advance --route orders --percent 50")
 @click.option("--percent", help="Share of users; default: the plan's next stage.")
+@click.option("--route", shell_complete=completing.routes,
+              help="Only this route of the plan; default: all that has no place of its own.")
 @reason_option
 @site_command
-def advance(session: Session, percent: str | None, reason: str) -> None:
+def advance(session: Session, percent: str | None, route: str | None, reason: str) -> None:
     """Move more users to the candidate by hand, without gates; refused while a cutover runs."""
     author = Author(session.actor, reason)
-    done = modes_by_hand.advance(session.site, author, percent, describe_end)
+    done = modes_by_hand.advance(session.site, author, percent, describe_end, route=route)
     session.show(done.lines, done.data)
 
 

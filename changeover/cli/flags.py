@@ -14,6 +14,7 @@ from changeover.cli.common import Command, Session, environment_option, site_com
 from changeover.cli.saying import no_secret
 from changeover.domain import user_keys
 from changeover.domain.audit import Author
+from changeover.domain.route_matching import Request, route_of
 from changeover.domain.routing import Key
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
@@ -31,11 +32,14 @@ from changeover.store import flags as stored
                "  changeover explain user-7 --attribute x-cohort=beta --flag use_open_ocr\n"
                "  changeover explain ''          a request without a key\n"
                "  changeover explain user-7 user-8   the key's header comes twice\n"
-               "  changeover explain --header 'cookie=session=abc' --path '/cart?account=7'")
+               "  changeover explain --header 'cookie=session=abc' --path '/cart?account=7'\n"
+               "  changeover explain user-7 --path /orders/12 --method POST   by the plan's routes")
 @click.argument("keys", metavar="[KEY...]", nargs=-1)
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE",
-              help="Instead of KEY: a header of a request, whose key is found as the gateway does.")
-@click.option("--path", help="Instead of KEY: the request's path with its query.")
+              help="A header of a request, `host` among them; without KEY its key is found as the "
+              "gateway does.")
+@click.option("--path", help="The request's path with its query.")
+@click.option("--method", help="The request's method; default: GET.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
               help="An attribute of the user, read as JSON if it is; a segment's is named as its "
               "header.")
@@ -44,45 +48,62 @@ from changeover.store import flags as stored
 @site_command
 def explain(
     session: Session, keys: tuple[str, ...], attributes: tuple[str, ...], flag: str | None,
-    headers: tuple[str, ...], path: str | None
+    **asked_of: Any
 ) -> None:
     """Say which system a user gets, what each flag is for them, and why."""
     site = session.site
     snapshot = stored.snapshot(site.store, site.migration, _environment(session))
     pairs = dict(_pair(text) for text in attributes)
     asked: Key = keys
-    if headers or path is not None:
-        request = [_pair(text) for text in headers]
-        asked = _key_of(site.plan, keys, request, path or "/")
-        pairs = {**{name.lower(): value for name, value in request}, **pairs}
+    route = None
+    if any(value not in (None, ()) for value in asked_of.values()):
+        request = _request(**asked_of)
+        route = route_of(site.plan.routes, request)
+        asked = _key_of(site.plan, keys, request)
+        pairs = {**{name: values[-1] for name, values in request.headers.items()}, **pairs}
     elif not keys:
         raise InvalidInput("no KEY was given", next_step="For instance: changeover explain user-7")
     context = explaining.attributes(pairs, snapshot)
     explanation = explaining.explain(
-        Evaluator(snapshot), asked, context, flag=flag, today=clock.now().date())
+        Evaluator(snapshot), asked, context, flag=flag, today=clock.now().date(), route=route)
     session.show(explaining.as_text(explanation), explanation)
 
 
-def _key_of(
-    plan: Plan, keys: tuple[str, ...], request: list[tuple[str, str]], path: str
-) -> tuple[bytes, ...]:
-    """Return the key that the gateway finds in a request.
+def _request(headers: tuple[str, ...], path: str | None, method: str | None) -> Request:
+    """Return the request that the options describe.
 
     Raises:
-        InvalidInput: A key is given, too, or the path is none.
+        InvalidInput: The path is none.
     """
-    if keys:
-        raise InvalidInput("KEY and a request are given", allowed="one of the two",
-                           next_step="Leave KEY out: it is found in --header and --path")
+    path = "/" if path is None else path
     if not path.startswith("/"):
         raise InvalidInput(f"--path {path!r} is no path", allowed="a path that begins with /")
+    found: dict[str, list[str]] = {}
+    for text in headers:
+        name, value = _pair(text)
+        found.setdefault(name.lower(), []).append(value)
+    host = found.get("host", [""])[-1]
+    return Request(path, (method or "GET").upper(), host, found)
+
+
+def _key_of(plan: Plan, keys: tuple[str, ...], request: Request) -> tuple[str | bytes, ...]:
+    """Return the key that the gateway finds in a request; a KEY counts as found.
+
+    Raises:
+        InvalidInput: A key is given, too, and no route of the plan asks for more.
+    """
+    if keys and not plan.routes:
+        raise InvalidInput("KEY and a request are given", allowed="one of the two",
+                           next_step="Leave KEY out: it is found in --header and --path")
+    if keys:
+        return keys
 
     def values(name: str) -> list[bytes]:
         return [value.encode("utf-8", "surrogateescape")
-                for known, value in request if known.lower() == name]
+                for value in request.headers.get(name, ())]
 
     return user_keys.key_of(
-        plan.routing.sources, values, path.encode("utf-8", "surrogateescape"))
+        plan.routing.sources, values, request.path.encode("utf-8", "surrogateescape"))
 
 
 @click.group("flags")

@@ -13,6 +13,7 @@ from changeover.cli.picture import Line, Picture
 from changeover.cli.printable import printable
 from changeover.cli.sparklines import bar, sparkline, top_of
 from changeover.domain.rollbacks import Stands
+from changeover.site import route_status
 from changeover.site.status import numbers_text, refused_text
 
 WIDE = 130
@@ -75,6 +76,7 @@ class Screen:
             yield _alarm(f"WAITS for approval of {waiting['stage']}{may}: {waiting['url']}")
         if (group := status["group"]) and group["waits"]:
             yield _alarm(f"WAITS FOR ITS GROUP: {group['waits']}")
+        yield from map(_line, route_status.lines(status["routes"]))
         if rollback := status["rollback"]:
             yield _line(f"rollback {rollback['epoch']}: {rollback['status']}, {rollback['reason']}")
         if status["refused"]["reasons"]:

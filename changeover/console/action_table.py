@@ -86,9 +86,7 @@ def _rolled_back(situation: Situation, values: Values) -> list[str]:
         change = Change(mode=Mode.EMERGENCY_ROLLBACK)
     else:
         # what it would leave, by the very rule that does it; refused here as there
-        left = going_back.smaller(situation.plan, state, scope)
-        change = Change(
-            mode=Mode.GRADUAL, weight=left.weight, segments=left.segments, kept=left.kept)
+        change = going_back.smaller(situation.plan, state, scope).change
     lines = effects.moved(situation.traffic, state, routing.apply(state, change))
     return lines + _after(situation, scope)
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from changeover.domain.rollbacks import scope_of
-from changeover.domain.routing import Mode, RoutingState
+from changeover.domain.rollbacks import scope_of, scope_of_route
+from changeover.domain.routing import BUCKETS, TRIED, Change, Mode, RoutingState
+from changeover.domain.stages import every_route
 from changeover.errors import InvalidInput, Refused
-from changeover.plan.model import PhaseKind, Plan
+from changeover.plan.model import PhaseKind, Plan, Stage
 
 ALL, STEPS, STAGE = "all", "steps", "stage"
-"""Scopes of a rollback, besides those of segments."""
+"""Scopes of a rollback, besides those of segments and routes."""
 
 
 def scopes(plan: Plan) -> list[str]:
-    """Return all that can be rolled back by a plan: `all`, `steps`, `stage`, `segment:beta`."""
+    """Return all that can be rolled back by a plan: `all`, `steps`, `stage`, `segment:beta`,
+    `route:orders`.
+    """
     found = [ALL]
     if plan.rollback.return_ is not None:
         found.append(STEPS)
-    # routes with a split of their own will stand here, as `route:NAME`
-    return [*found, STAGE, *map(scope_of, plan.routing.segments)]
+    routes = [scope_of_route(each.name) for each in plan.routes if each.move != "never"]
+    return [*found, STAGE, *map(scope_of, plan.routing.segments), *routes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,46 +35,98 @@ class Reduced:
     segments: tuple[str, ...]
     epoch: int
     kept: tuple[str, ...] = ()
+    routes: tuple[tuple[str, int], ...] = ()
+    kept_routes: tuple[str, ...] = ()
+    mode: Mode = Mode.GRADUAL
 
     @classmethod
     def of(cls, state: RoutingState) -> Reduced:
         """Return what a state leaves to the candidate."""
-        return cls(state.weight, state.segments, state.epoch, state.kept)
+        return cls(state.weight, state.segments, state.epoch, state.kept,
+                   state.routes, state.kept_routes, state.mode)
+
+    @property
+    def change(self) -> Change:
+        """The change that leads there; a rollback of everyone in between refuses it."""
+        return Change(
+            mode=self.mode, weight=self.weight, segments=self.segments, kept=self.kept,
+            routes=self.routes, kept_routes=self.kept_routes, expected_epoch=self.epoch)
+
+    def is_of(self, state: RoutingState) -> bool:
+        """Whether a state leaves just that; a route without any share is as one not named."""
+        return replace(self, routes=tuple(sorted(
+            (name, weight) for name, weight in self.routes if weight))) == Reduced.of(state)
+
+
+def of_document(document: Mapping[str, Any]) -> Reduced:
+    """Return what `asdict` made of it and JSON kept: lists where the record has tuples."""
+    lists = {name: tuple(document.get(name, ())) for name in ("segments", "kept", "kept_routes")}
+    routes = tuple((name, weight) for name, weight in document.get("routes", ()))
+    mode = Mode(document.get("mode", Mode.GRADUAL))
+    return Reduced(**{**document, **lists, "routes": routes, "mode": mode})
 
 
 def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
-    """Return what is left after a part of the users went back: one segment, or the last stage.
+    """Return what is left after a part of the users went back: one segment, one route, or the last
+    stage.
 
     Args:
         plan: The migration's plan.
         state: The present routing state.
-        scope: `segment:NAME`, or `stage` for one stage back.
+        scope: `segment:NAME`, `route:NAME`, or `stage` for one stage back.
 
     Raises:
         InvalidInput: `scope` is not understood.
         Refused: There is nothing smaller to go back to; roll back all then.
     """
     kind, _, name = scope.partition(":")
-    if kind == "segment" and name in plan.routing.segments:
-        if state.mode is not Mode.GRADUAL:
-            why = (f"not done because the routing state is {state.describe()}, "
-                   "which knows no segments")
-            raise Refused(why, next_step="Use scope `stage` or `all`")
-        left = tuple(each for each in state.segments if each != name)
-        # added to those that were kept before: each segment goes back by itself
-        kept = tuple(sorted({*state.kept, name}))
-        return Reduced(state.weight, left, state.epoch, kept)
-    if scope != "stage":
-        known = ", ".join(f"segment:{each}" for each in plan.routing.segments)
+    if scope not in scopes(plan) or scope in (ALL, STEPS):
+        known = [each for each in scopes(plan) if ":" in each]
         raise InvalidInput(
-            f"scope {scope!r} is unknown", allowed=f"all, stage, {known}")
-    lower = None
-    # the last one that has fewer: stages are in order, and their shares grow
-    for stage in plan.stages():
-        is_partial = stage.phase in (PhaseKind.BETA, PhaseKind.GRADUAL)
-        if is_partial and stage.weight < state.weight:
-            lower = stage
-    if lower is None:
+            f"scope {scope!r} is unknown", allowed=", ".join([ALL, STAGE, *known]))
+    if kind == "segment":
+        return _without_segment(state, name)
+    if kind == "route":
+        return _without_route(state, name)
+    lower = [stage for stage in plan.stages() if _has_fewer(plan, stage, state)]
+    if not lower:
         why = "not done because no stage has fewer users"
         raise Refused(why, next_step="Use scope `all`")
-    return Reduced(lower.weight, lower.segments, state.epoch, state.kept)
+    last = lower[-1]
+    return replace(
+        Reduced.of(state), mode=Mode.GRADUAL, weight=last.weight, segments=last.segments,
+        routes=every_route(plan, last.shares))
+
+
+def _without_segment(state: RoutingState, name: str) -> Reduced:
+    if state.mode is not Mode.GRADUAL:
+        why = (f"not done because the routing state is {state.describe()}, "
+               "which knows no segments")
+        raise Refused(why, next_step="Use scope `stage` or `all`")
+    left = tuple(each for each in state.segments if each != name)
+    # added to those that were kept before: each segment goes back by itself
+    kept = tuple(sorted({*state.kept, name}))
+    return replace(Reduced.of(state), segments=left, kept=kept)
+
+
+def _without_route(state: RoutingState, name: str) -> Reduced:
+    if state.mode not in TRIED:
+        why = f"not done because the routing state is {state.describe()}"
+        raise Refused(why, next_step="Use scope `all`")
+    kept = tuple(sorted({*state.kept_routes, name}))
+    routes = {**dict(state.routes), name: 0}
+    return replace(Reduced.of(state), routes=tuple(sorted(routes.items())), kept_routes=kept)
+
+
+def _has_fewer(plan: Plan, stage: Stage, state: RoutingState) -> bool:
+    """Whether a stage has fewer users, and no route has more: shares grow from stage to stage."""
+    if stage.phase not in (PhaseKind.BETA, PhaseKind.GRADUAL):
+        return False
+    shares, mine = dict(stage.shares), dict(state.routes)
+    if state.mode is Mode.CANDIDATE_ONLY:
+        mine = {each.name: BUCKETS for each in plan.routes if each.move == "alone"}
+    has_more = stage.weight > state.weight or any(
+        shares[name] > mine.get(name, 0) for name in shares)
+    has_less = stage.weight < state.weight or any(
+        mine[name] > shares.get(name, 0) for name in mine)
+    return has_less and not has_more

@@ -42,6 +42,11 @@ def scope_of(segment: str) -> str:
     return f"segment:{segment}"
 
 
+def scope_of_route(route: str) -> str:
+    """Return the scope of a rollback of one route of the traffic: `route:orders`."""
+    return f"route:{route}"
+
+
 class Stands(StrEnum):
     """How a trigger stands."""
 

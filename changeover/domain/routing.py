@@ -6,10 +6,7 @@ Writing the state is `changeover.store.routing`; carrying it to Envoy is `change
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any
+from dataclasses import dataclass, replace
 
 from changeover.domain.buckets import BLANKS as BLANKS
 from changeover.domain.buckets import BUCKETS as BUCKETS
@@ -19,169 +16,26 @@ from changeover.domain.buckets import digest as digest
 from changeover.domain.buckets import number_of
 from changeover.domain.buckets import values_of as values_of
 from changeover.domain.closed_ways import NEXT_STEP, why_not
+from changeover.domain.routing_state import MODES_COPIED as MODES_COPIED
+from changeover.domain.routing_state import ON_USERS as ON_USERS
+from changeover.domain.routing_state import ROLLED_BACK as ROLLED_BACK
+from changeover.domain.routing_state import SPLIT as SPLIT
+from changeover.domain.routing_state import TRANSITIONS as TRANSITIONS
+from changeover.domain.routing_state import TRIED as TRIED
+from changeover.domain.routing_state import Change as Change
+from changeover.domain.routing_state import Lead as Lead
+from changeover.domain.routing_state import Mode as Mode
+from changeover.domain.routing_state import RoutingState as RoutingState
+from changeover.domain.routing_state import System as System
 from changeover.errors import InvalidInput, StaleEpoch, TransitionRefused
-from changeover.plan.members import ALL, COPIED, NONE, SHARE, Reach
+from changeover.plan.routes import RouteSpec
 from changeover.plan.routing import HASHED, KeyRule
 from changeover.plan.units import format_percent
 
 
-class System(StrEnum):
-    """One of the two systems of a migration."""
-
-    BASELINE = "baseline"
-    CANDIDATE = "candidate"
-
-
-class Mode(StrEnum):
-    """What the two systems do for users."""
-
-    BASELINE_ONLY = "baseline_only"  # the baseline answers everyone; where every migration starts
-    SHADOW = "shadow"  # as before; the candidate gets copies of a sample
-    PARALLEL = "parallel"  # both process; users get the baseline's answer
-    GRADUAL = "gradual"  # a percentage of users and the named segments get the candidate
-    CANDIDATE_ONLY = "candidate_only"  # the candidate answers everyone
-    RETURNING = "returning"  # a rollback in steps: ever fewer users get the candidate
-    EMERGENCY_ROLLBACK = "emergency_rollback"  # the baseline answers all until a person says so
-
-
-M = Mode
-TRANSITIONS: dict[Mode, frozenset[Mode]] = {
-    M.BASELINE_ONLY: frozenset({M.SHADOW, M.PARALLEL, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
-    M.SHADOW: frozenset({M.BASELINE_ONLY, M.PARALLEL, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
-    M.PARALLEL: frozenset({M.BASELINE_ONLY, M.SHADOW, M.GRADUAL, M.EMERGENCY_ROLLBACK}),
-    M.GRADUAL: frozenset({M.GRADUAL, M.CANDIDATE_ONLY, M.BASELINE_ONLY, M.RETURNING,
-                          M.EMERGENCY_ROLLBACK}),
-    M.CANDIDATE_ONLY: frozenset({M.GRADUAL, M.BASELINE_ONLY, M.RETURNING, M.EMERGENCY_ROLLBACK}),
-    M.RETURNING: frozenset({M.RETURNING, M.EMERGENCY_ROLLBACK}),
-    M.EMERGENCY_ROLLBACK: frozenset({M.BASELINE_ONLY}),
-}
-"""Allowed ways from each mode. Staying put with other values is allowed where users are split."""
-SPLIT = frozenset({M.GRADUAL, M.RETURNING})
-"""Modes in which a user's bucket and segments decide."""
-ON_USERS = frozenset({M.GRADUAL, M.CANDIDATE_ONLY, M.RETURNING})
-"""Modes in which users may get answers of the candidate."""
-TRIED = frozenset({M.GRADUAL, M.CANDIDATE_ONLY})
-"""Modes in which a stage tries the candidate on users: what they meet is evidence."""
-ROLLED_BACK = frozenset({M.RETURNING, M.EMERGENCY_ROLLBACK})
-"""Modes after a rollback began; it raised the epoch."""
-MODES_COPIED = frozenset({M.SHADOW, M.PARALLEL, M.GRADUAL})
-"""Modes in which the baseline answers users, whose requests may be copied to the candidate."""
-_LEVELS = {M.SHADOW: COPIED, M.PARALLEL: COPIED, M.GRADUAL: SHARE, M.CANDIDATE_ONLY: ALL}
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingState:
-    """The one row that says where a migration's traffic goes.
-
-    Args:
-        migration: Name of the migration.
-        mode: What the systems do for users.
-        weight: Buckets that go to the candidate, 0..10_000; 2500 is 25 %. 0 outside `gradual`
-            and 10_000 in `candidate_only`.
-        segments: Names of the segments that go to the candidate in `gradual`.
-        maintenance: Whether users get the maintenance answer instead of a system.
-        maintenance_reason: Shown to users and in the audit; empty without maintenance.
-        shadow_sample: Buckets (0..10_000) of requests that are copied to the candidate.
-        version: Grows by one with every change.
-        epoch: Grows by one with every rollback; a decision from an older epoch is void.
-        kept: Names of the segments that stay at the baseline in `gradual`, whatever their bucket:
-            they were rolled back alone.
-        segment_weight: Buckets of the moved segments' users that go to the candidate: all of them,
-            except in `returning`.
-    """
-
-    migration: str
-    mode: Mode = Mode.BASELINE_ONLY
-    weight: int = 0
-    segments: tuple[str, ...] = ()
-    maintenance: bool = False
-    maintenance_reason: str = ""
-    shadow_sample: int = 0
-    version: int = 0
-    epoch: int = 0
-    kept: tuple[str, ...] = ()
-    segment_weight: int = BUCKETS
-
-    def describe(self) -> str:
-        """Return the state in one phrase: `gradual 25 % + beta (version 7, epoch 0)`."""
-        share = ""
-        if self.mode in SPLIT:
-            # who is left of the segments' users, while they return in steps
-            is_whole = self.segment_weight == BUCKETS
-            left = "" if is_whole else f" ({format_percent(self.segment_weight)})"
-            parts = ["", format_percent(self.weight)]
-            parts += [f"+ {name}{left}" for name in self.segments]
-            parts += [f"without {name}" for name in self.kept]
-            share = " ".join(parts)
-        closed = ", maintenance" if self.maintenance else ""
-        return f"{self.mode}{share}{closed} (version {self.version}, epoch {self.epoch})"
-
-    @property
-    def copied(self) -> int:
-        """Buckets of requests that are really copied now: the sample, where there is anything."""
-        return self.shadow_sample if self.mode in MODES_COPIED and not self.maintenance else 0
-
-    @property
-    def reach(self) -> Reach:
-        """How far the migration is, as it is compared with that of others."""
-        return Reach(_LEVELS.get(self.mode, NONE), self.weight)
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """The total order of states: a later one is never replaced by an earlier one."""
-        return self.epoch, self.version
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """What must be true of another migration that goes first: in this epoch, and at least so far.
-    """
-
-    migration: str
-    epoch: int
-    reach: Reach
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A wished change of the routing state; None leaves a field as it is.
-
-    Args:
-        mode: The mode to go to.
-        weight: Buckets for the candidate, 0..10_000.
-        segments: Segments for the candidate.
-        kept: Segments that stay at the baseline.
-        maintenance: Switch the maintenance answer on or off.
-        maintenance_reason: Why.
-        shadow_sample: Buckets of requests to copy.
-        expected_epoch: Refuse when the state's epoch is another one.
-        is_by_person: Whether a person asked; only then does `emergency_rollback` end.
-        segment_weight: Buckets of the moved segments' users for the candidate, in `returning`.
-        carried_by: The work (`cutover 7`) and the flow run that must still carry it when this is
-            written; checked by the store.
-        leads: What must be true of the migrations that go first when this is written; checked by
-            the store.
-    """
-
-    mode: Mode | None = None
-    weight: int | None = None
-    segments: tuple[str, ...] | None = None
-    kept: tuple[str, ...] | None = None
-    maintenance: bool | None = None
-    maintenance_reason: str = ""
-    shadow_sample: int | None = None
-    expected_epoch: int | None = None
-    is_by_person: bool = False
-    segment_weight: int | None = None
-    carried_by: tuple[str, str] | None = None
-    leads: tuple[Lead, ...] = ()
-    audited: Mapping[str, Any] = field(default_factory=dict)
-    """Further facts for the change's audit event, such as the schedule of a return."""
-
-
 def decide(
     state: RoutingState, key: Key | None, segments: frozenset[str] = frozenset(), *,
-    rule: KeyRule = HASHED,
+    rule: KeyRule = HASHED, route: RouteSpec | None = None,
 ) -> System:
     """Return the system whose answer a user gets.
 
@@ -190,8 +44,9 @@ def decide(
         key: The user's key; None or empty when the request carries none.
         segments: Names of the segments the user belongs to.
         rule: How the plan makes a bucket of a key.
+        route: The route that the request is of; None: of the rest.
     """
-    return explain(state, key, segments, rule=rule).system
+    return explain(state, key, segments, rule=rule, route=route).system
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +60,7 @@ class Explanation:
 
 def explain(
     state: RoutingState, key: Key | None, segments: frozenset[str] = frozenset(), *,
-    rule: KeyRule = HASHED,
+    rule: KeyRule = HASHED, route: RouteSpec | None = None,
 ) -> Explanation:
     """Return which system's answer a user gets, with the reason in words.
 
@@ -214,39 +69,96 @@ def explain(
         key: The user's key as it stands in the request; None or empty without one.
         segments: Names of the segments the user belongs to.
         rule: How the plan makes a bucket of a key.
+        route: The route that the request is of; None: of the rest.
     """
     number, why_none = _number(key, rule)
-    return _explained(state, number, why_none, segments)
+    return _explained(state, _User(number, why_none, segments), route)
 
 
 def decide_by_bucket(
     state: RoutingState, number: int | None, segments: frozenset[str] = frozenset()
 ) -> System:
     """Return the system whose answer a user gets, by the bucket that the gateway found."""
-    return _explained(state, number, "a request without a key", segments).system
+    return _explained(state, _User(number, "a request without a key", segments), None).system
 
 
-def _explained(
-    state: RoutingState, number: int | None, why_none: str, segments: frozenset[str]
-) -> Explanation:
-    moved = [name for name in state.segments if name in segments]
-    kept = [name for name in state.kept if name in segments]
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a route of its own stands: its buckets, and why they are not all that there are."""
+
+    buckets: int
+    because: str
+    is_kept: bool = False
+
+
+def place_of(state: RoutingState, route: RouteSpec | None) -> Place | None:
+    """Return where a route stands in a mode in which users may get the candidate.
+
+    Args:
+        state: The routing state.
+        route: The route; None for requests of none.
+
+    Returns:
+        None when it is where everything else is.
+    """
+    if route is None or state.mode not in ON_USERS:
+        return None
+    name = f"route {route.name}"
+    if route.name in state.kept_routes:
+        return Place(0, f"{name} was rolled back", is_kept=True)
+    if route.move == "never":
+        return Place(0, f"{name} never moves")
+    if route.move == "together" or state.mode is Mode.CANDIDATE_ONLY:
+        return None
+    buckets = state.buckets_of(route.name)
+    said = f"{name} has moved" if buckets == BUCKETS else f"{name} is at {format_percent(buckets)}"
+    return Place(buckets, said if buckets else f"{name} has not moved yet")
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    number: int | None
+    why_none: str
+    segments: frozenset[str]
+
+
+def _explained(state: RoutingState, user: _User, route: RouteSpec | None) -> Explanation:
+    number, segments = user.number, user.segments
+    place = place_of(state, route)
     share = f"{state.mode} {format_percent(state.weight)}"
-    is_left = number is not None and number < state.segment_weight
+    if place is not None and not place.buckets:
+        return Explanation(System.BASELINE, f"{place.because} ({share})", number)
     if state.mode not in SPLIT:
         system = System.CANDIDATE if state.mode is Mode.CANDIDATE_ONLY else System.BASELINE
         # the bucket is named all the same: a person may want to know where a user would be
         return Explanation(system, f"the mode is {state.mode}", number)
+    kept = [name for name in state.kept if name in segments]
     if kept:
         return Explanation(System.BASELINE, f"segment {kept[0]} was rolled back ({share})", number)
+    if place is not None:
+        return _of_route(place, user)
+    moved = [name for name in state.segments if name in segments]
+    is_left = number is not None and number < state.segment_weight
     if moved and (is_left or state.segment_weight == BUCKETS):
         return Explanation(System.CANDIDATE, f"segment {moved[0]} has moved ({share})", number)
+    return _drawn(user, state.weight, share)
+
+
+def _of_route(place: Place, user: _User) -> Explanation:
+    # all of it: also those without a key
+    if place.buckets == BUCKETS:
+        return Explanation(System.CANDIDATE, place.because, user.number)
+    return _drawn(user, place.buckets, place.because)
+
+
+def _drawn(user: _User, buckets: int, share: str) -> Explanation:
+    number = user.number
     if number is None:
-        return Explanation(System.BASELINE, f"{why_none} stays at the baseline ({share})")
-    is_moved = number < state.weight
+        return Explanation(System.BASELINE, f"{user.why_none} stays at the baseline ({share})")
+    is_moved = number < buckets
     relation = "below" if is_moved else "at or above"
     return Explanation(System.CANDIDATE if is_moved else System.BASELINE,
-                       f"bucket {number} is {relation} {state.weight} ({share})", number)
+                       f"bucket {number} is {relation} {buckets} ({share})", number)
 
 
 def _number(key: Key | None, rule: KeyRule) -> tuple[int | None, str]:
@@ -271,13 +183,7 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
         TransitionRefused: The mode may not be left or entered this way.
         InvalidInput: `weight` or `shadow_sample` outside 0..10_000.
     """
-    if change.expected_epoch is not None and change.expected_epoch != state.epoch:
-        raise StaleEpoch(
-            f"not changed because a rollback came first (epoch {state.epoch}, "
-            f"this began in epoch {change.expected_epoch})",
-            where=f"migration {state.migration}",
-            next_step="Read `changeover history`, and start a new cutover when the cause is mended",
-        )
+    _refuse_stale(state, change)
     mode = change.mode or state.mode
     # said twice, by a trigger and a person: one epoch, not two
     if mode is Mode.EMERGENCY_ROLLBACK and state.mode is mode:
@@ -292,6 +198,8 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
         segments=segments,
         kept=_kept(state, change, mode),
         segment_weight=_segment_weight(state, change, mode),
+        routes=_routes(state, change, mode),
+        kept_routes=_kept_routes(state, change, mode),
         maintenance=maintenance,
         maintenance_reason=_reason(state, change, maintenance),
         shadow_sample=_in_buckets("shadow_sample", change.shadow_sample, state.shadow_sample)
@@ -299,6 +207,16 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
         version=state.version + 1,
         epoch=state.epoch + (mode in ROLLED_BACK and state.mode not in ROLLED_BACK),
     )
+
+
+def _refuse_stale(state: RoutingState, change: Change) -> None:
+    if change.expected_epoch is not None and change.expected_epoch != state.epoch:
+        raise StaleEpoch(
+            f"not changed because a rollback came first (epoch {state.epoch}, "
+            f"this began in epoch {change.expected_epoch})",
+            where=f"migration {state.migration}",
+            next_step="Read `changeover history`, and start a new cutover when the cause is mended",
+        )
 
 
 def _reason(state: RoutingState, change: Change, maintenance: bool) -> str:
@@ -324,6 +242,30 @@ def _kept(state: RoutingState, change: Change, mode: Mode) -> tuple[str, ...]:
     if mode not in SPLIT:
         return ()
     return state.kept if change.kept is None else change.kept
+
+
+def _routes(
+    state: RoutingState, change: Change, mode: Mode
+) -> tuple[tuple[str, int], ...]:
+    """Return the buckets of each route of its own in `mode`."""
+    if mode not in ON_USERS:
+        return ()
+    if mode is Mode.RETURNING:  # what is back stays back
+        return state.routes
+    found = dict(state.routes)
+    for name, weight in change.routes:
+        found[name] = _in_buckets(f"weight of route {name}", weight, 0)
+    return tuple(sorted((name, weight) for name, weight in found.items() if weight))
+
+
+def _kept_routes(state: RoutingState, change: Change, mode: Mode) -> tuple[str, ...]:
+    """Return the routes that stay at the baseline in `mode`."""
+    if mode not in ON_USERS:
+        return ()
+    if change.kept_routes is not None:
+        return change.kept_routes
+    moved = {name for name, weight in change.routes if weight}
+    return tuple(name for name in state.kept_routes if name not in moved)
 
 
 def _segment_weight(state: RoutingState, change: Change, mode: Mode) -> int:

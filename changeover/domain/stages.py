@@ -5,7 +5,7 @@ The only place that says it: flows, gates and the command line all ask here.
 
 from __future__ import annotations
 
-from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.domain.routing import BUCKETS, Change, Mode, RoutingState
 from changeover.plan.model import PhaseKind, Plan, Stage
 
 _MODES = {
@@ -34,24 +34,54 @@ def change_for(stage: Stage, plan: Plan, epoch: int) -> Change:
         weight=stage.weight,
         segments=stage.segments,
         kept=(),  # people decide that a segment that was rolled back comes again
+        routes=every_route(plan, stage.shares),
+        kept_routes=(),  # as for segments
         shadow_sample=shadow_buckets(plan),
         expected_epoch=epoch,
     )
 
 
-def stage_at(state: RoutingState, plan: Plan) -> str | None:
-    """Return the key of the stage whose mode and percentage traffic has; None for none of them.
+def every_route(plan: Plan, shares: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """Return the buckets of each route of its own; none for those that have not moved."""
+    known = dict(shares)
+    return tuple((each.name, known.get(each.name, 0))
+                 for each in plan.routes if each.move == "alone")
 
-    Segments do not matter: a stage of which one was rolled back is still that stage.
+
+def everyone(plan: Plan) -> Change:
+    """Return the change that gives the candidate all but the routes that never move."""
+    shares = tuple((each.name, BUCKETS) for each in plan.routes)
+    return Change(mode=Mode.CANDIDATE_ONLY, weight=BUCKETS, routes=every_route(plan, shares))
+
+
+def is_ahead(stage: Stage, state: RoutingState) -> bool:
+    """Whether a stage has more of anything than users have now: of a route, or of the rest."""
+    has_more = any(weight > state.buckets_of(name) for name, weight in stage.shares)
+    return stage.weight > state.weight or has_more
+
+
+def stage_at(state: RoutingState, plan: Plan) -> str | None:
+    """Return the key of the stage whose mode and percentages traffic has; None for none of them.
+
+    Segments do not matter: a stage of which one was rolled back is still that stage. Nor does a
+    route that was rolled back alone.
     """
+    kept = state.kept_routes
     for stage in plan.stages():
-        if (state.mode, state.weight) == (_MODES[stage.phase], stage.weight):
+        if (state.mode, state.weight) != (_MODES[stage.phase], stage.weight):
+            continue
+        is_split = state.mode is Mode.GRADUAL
+        if not is_split or _others(state.routes, kept) == _others(stage.shares, kept):
             return stage.key
     return None
 
 
+def _others(shares: tuple[tuple[str, int], ...], kept: tuple[str, ...]) -> list[tuple[str, int]]:
+    return sorted((name, weight) for name, weight in shares if weight and name not in kept)
+
+
 def _share(one: RoutingState | Change) -> tuple[object, ...]:
-    return one.weight, one.segments, one.kept
+    return one.weight, one.segments, one.kept, _others(one.routes, ())
 
 
 def has_share(state: RoutingState, stage: Stage, plan: Plan) -> bool:
@@ -59,6 +89,8 @@ def has_share(state: RoutingState, stage: Stage, plan: Plan) -> bool:
     wanted = change_for(stage, plan, state.epoch)
     # in `gradual` requests are copied as well, so the sample counts in every mode
     if (state.mode, state.shadow_sample) != (wanted.mode, wanted.shadow_sample):
+        return False
+    if state.kept_routes:
         return False
     # every other mode has one share only
     is_split = state.mode is Mode.GRADUAL

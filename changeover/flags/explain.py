@@ -17,7 +17,8 @@ from changeover.errors import InvalidInput
 from changeover.flags import conditions
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
-from changeover.flags.snapshot import Snapshot, expired
+from changeover.flags.snapshot import SYSTEM_FLAG, Snapshot, expired
+from changeover.plan.routes import RouteSpec
 
 LONGEST_KEY = 4_096
 """Characters: room for a token, also in a request line that escapes each as `%F0%9F..`."""
@@ -27,7 +28,7 @@ _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 def explain(
     evaluator: Evaluator, key: Key, context: Context = EMPTY, *, flag: str | None = None,
-    today: date | None = None,
+    today: date | None = None, route: RouteSpec | None = None,
 ) -> dict[str, Any]:
     """Return which system a user gets and what each flag is for them, with the reasons.
 
@@ -38,6 +39,7 @@ def explain(
         context: Attributes of the user; a header's name is that of the segment's attribute.
         flag: Only this flag; None for all.
         today: The present day, for `notes` about flags that have expired; None for no notes.
+        route: The route of the plan that the request is of; None: of the rest.
 
     Raises:
         InvalidInput: The key is too long or cannot be sent, or there is no such flag.
@@ -56,14 +58,23 @@ def explain(
     asked = {name: snapshot.flags[name] for name in names if name in snapshot.flags}
     return {
         "key": shown(key),
-        **_of_system(snapshot, key, context),
+        "route": route.name if route else None,
+        **_of_system(snapshot, key, context, route),
         "environment": snapshot.environment,
         "flags": flags,
-        "notes": [] if today is None else expired(asked, today),
+        "notes": [*([] if today is None else expired(asked, today)), *_of_route(route, flags)],
     }
 
 
-def _of_system(snapshot: Snapshot, key: Key, context: Context) -> dict[str, Any]:
+def _of_route(route: RouteSpec | None, flags: dict[str, Any]) -> list[str]:
+    if route is None or route.move == "together" or SYSTEM_FLAG not in flags:
+        return []
+    return [f"flags are of users, not of requests: {SYSTEM_FLAG} is for requests without a route"]
+
+
+def _of_system(
+    snapshot: Snapshot, key: Key, context: Context, route: RouteSpec | None
+) -> dict[str, Any]:
     """Return which system a user gets, why, and the facts that this depends on."""
     state = snapshot.state
     with_key = conditions.with_key(context, key, snapshot.key_header)
@@ -71,7 +82,7 @@ def _of_system(snapshot: Snapshot, key: Key, context: Context) -> dict[str, Any]
     for name, spec in snapshot.segments.items():
         if conditions.header_segment(spec)(with_key):
             inside.append(name)
-    found = routing.explain(state, key, frozenset(inside), rule=snapshot.rule)
+    found = routing.explain(state, key, frozenset(inside), rule=snapshot.rule, route=route)
     return {
         "system": found.system.value,
         "because": found.because,
@@ -147,6 +158,7 @@ def _answer(found: Evaluation) -> dict[str, Any]:
 def as_text(explained: dict[str, Any]) -> str:
     """Return an explanation for people."""
     who = explained["key"] or "a request without a key"
+    who += f" on route {explained['route']}" if explained["route"] else ""
     system = System(explained["system"])
     lines = [
         f"{who} gets the {system} because {explained['because']}",

@@ -131,6 +131,8 @@ def _state(state: RoutingState) -> dict[str, Any]:
         del found["kept"]
     if found["segment_weight"] == BUCKETS:
         del found["segment_weight"]
+    # flags are of users, whatever they ask for: routes change no flag, and older programs go on
+    del found["routes"], found["kept_routes"]
     return found
 
 

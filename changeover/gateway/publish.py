@@ -78,6 +78,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         widest = RoutingState(
             plan.migration, mode=Mode.GRADUAL, weight=BUCKETS // 2,
             segments=tuple(plan.routing.segments),
+            routes=tuple((each.name, BUCKETS // 2) for each in plan.routes),
         )
         reason = refusal(bootstrap, clusters, [routes, self.rendered(plan, widest)])
         if reason:

@@ -7,6 +7,7 @@ of a plan (a gate nobody defined, falling percentages) is `changeover.plan.rules
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -42,7 +43,8 @@ from changeover.plan.procedures import (
     RetentionSpec,
     RollbackSpec,
 )
-from changeover.plan.routing import ConsoleSpec, RoutingSpec
+from changeover.plan.routes import RouteName, RouteSpec
+from changeover.plan.routing import BUCKETS, ConsoleSpec, RoutingSpec
 from changeover.plan.sources import AnySource
 from changeover.plan.suites import AnyCheck
 from changeover.plan.triggers import TriggerSpec
@@ -122,6 +124,9 @@ class StageSpec(Part):
     segments: list[Name] | None = Field(
         None, description="Segments moved here; default: the phase's. Earlier ones stay moved."
     )
+    routes: list[RouteName] | None = Field(
+        None, description="Only these routes move here, to this share of them; default: the "
+        "phase's. Without any, everything moves that has no place of its own.")
     gates: list[Name] | None = Field(None, description="Default: the phase's.")
     approval: ApprovalSpec | None = None
     reviews: ReviewsSpec | None = Field(
@@ -155,6 +160,8 @@ class PhaseSpec(Part):
     approval: ApprovalSpec | None = None
     reviews: ReviewsSpec | None = Field(
         None, description="While it soaks, people are asked regularly whether it goes on.")
+    routes: list[RouteName] = Field(
+        default=[], description="gradual only: the stages move these routes and nothing else.")
     stages: list[StageSpec] = Field(default=[], description="gradual only.")
     after: Duration | None = Field(None, description="deprecation only: time since promotion.")
     allowed: list[WindowSpec] = Field(
@@ -171,7 +178,9 @@ class PhaseSpec(Part):
 class Stage(BaseModel):
     """One traffic step with everything inherited from its phase; made by `Plan.stages`.
 
-    `key` names it in the store: `shadow`, `beta-5`, `gradual-25`, `full`.
+    `key` names it in the store: `shadow`, `beta-5`, `gradual-25`, `gradual-orders-50`, `full`.
+    `routes` are those that it moves, and `percent` is their share then; `shares` are the buckets
+    of all routes of their own once it is entered, and `weight` are those of everything else.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -189,19 +198,23 @@ class Stage(BaseModel):
     allowed: tuple[WindowSpec, ...] = ()
     hooks: HooksSpec = Field(default_factory=HooksSpec)
     waits_for: tuple[WaitSpec, ...] = ()
+    routes: tuple[str, ...] = ()
+    shares: tuple[tuple[str, int], ...] = ()
+    weight: int = 0
 
     @property
-    def weight(self) -> int:
-        """Buckets (0..10_000) that go to the candidate."""
+    def split(self) -> int:
+        """Buckets (0..10_000) of what the stage moves, of a route or of all, on the candidate."""
         # a bucket is 0.01 % of the users, the finest share that a plan may have
         return int(self.percent * 100)
 
     @property
     def title(self) -> str:
-        """Name for people: `gradual 25 %`."""
+        """Name for people: `gradual 25 %`, `gradual 50 % of orders`."""
         if self.phase is PhaseKind.SHADOW:
             return "shadow"
-        return f"{self.phase} {units.format_percent(self.weight)}"
+        of = f" of {', '.join(self.routes)}" if self.routes else ""
+        return f"{self.phase} {units.format_percent(self.split)}{of}"
 
 
 class Plan(Part):
@@ -214,6 +227,9 @@ class Plan(Part):
         None, description="The group of migrations that it belongs to, and its order there.")
     systems: Systems
     routing: RoutingSpec = Field(default_factory=RoutingSpec)
+    routes: list[RouteSpec] = Field(
+        default=[], max_length=200, description="Parts of the traffic with a place of their own in "
+        "the rollout; the first one that matches a request counts.")
     shadow: ShadowSpec | None = None
     comparison: ComparisonSpec | None = None
     console: ConsoleSpec = Field(default_factory=ConsoleSpec)
@@ -262,11 +278,35 @@ class Plan(Part):
         steps = [step for phase in self.phases for step in _steps(phase)]
         stages: list[Stage] = []
         moved: tuple[str, ...] = ()
+        place = _Reached(0, {})
         for index, (key, fields) in enumerate(steps):
             # each once, in the order in which they were moved
             moved = tuple(dict.fromkeys((*moved, *fields["segments"])))
-            stages.append(Stage(key=key, index=index, **{**fields, "segments": moved}))
+            place = self._after(place, fields)
+            stages.append(Stage(key=key, index=index, **{
+                **fields, "segments": moved, "weight": place.weight,
+                "shares": tuple(sorted(place.shares.items()))}))
         return stages
+
+    def stages_in(self, phase: int) -> list[Stage]:
+        """Return the stages of a phase, by its place among the phases; one kind may come twice."""
+        begin = sum(len(_steps(each)) for each in self.phases[:phase])
+        return self.stages()[begin:begin + len(_steps(self.phases[phase]))]
+
+    def _after(self, before: _Reached, fields: dict[str, Any]) -> _Reached:
+        """Return where everything is once a stage with these fields is entered."""
+        buckets = int(fields["percent"] * 100)
+        if routes := fields["routes"]:
+            moved = {name: buckets for name in routes if buckets}
+            return _Reached(before.weight, {**before.shares, **moved})
+        if fields["phase"] is PhaseKind.FULL:
+            return _Reached(BUCKETS, {
+                each.name: BUCKETS for each in self.routes if each.move == "alone"})
+        return _Reached(buckets, before.shares)
+
+    def route(self, name: str) -> RouteSpec | None:
+        """Return the route of that name, or None when the plan has none."""
+        return next((route for route in self.routes if route.name == name), None)
 
     def stage(self, key: str) -> Stage:
         """Return the stage called `key`.
@@ -288,15 +328,20 @@ class Plan(Part):
         return self.systems.baseline if name == "baseline" else self.systems.candidate
 
 
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """Buckets of everything without a place of its own, and of each route that has moved."""
+
+    weight: int
+    shares: dict[str, int]
+
+
 def _steps(phase: PhaseSpec) -> list[tuple[str, dict[str, Any]]]:
     """Return (key, fields of Stage) for each traffic step of a phase."""
     if phase.phase is PhaseKind.DEPRECATION:
         return []
     if phase.phase is PhaseKind.GRADUAL:
-        return [
-            (f"gradual-{_slug(stage.percent)}", _fields(phase, stage.percent, stage))
-            for stage in phase.stages
-        ]
+        return [_gradual(_fields(phase, stage.percent, stage)) for stage in phase.stages]
     # both have their share by what they are
     percent = {
         PhaseKind.SHADOW: Decimal(0),
@@ -304,6 +349,11 @@ def _steps(phase: PhaseSpec) -> list[tuple[str, dict[str, Any]]]:
     }.get(phase.phase, phase.percent or Decimal(0))
     key = f"beta-{_slug(percent)}" if phase.phase is PhaseKind.BETA else str(phase.phase)
     return [(key, _fields(phase, percent, None))]
+
+
+def _gradual(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    parts = ["gradual", *fields["routes"], _slug(fields["percent"])]
+    return "-".join(parts), fields
 
 
 def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict[str, Any]:
@@ -322,6 +372,7 @@ def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict
         "allowed": tuple(own.allowed or phase.allowed),
         "hooks": own.hooks,
         "waits_for": tuple(own.waits_for or phase.waits_for or ()),
+        "routes": tuple(phase.routes if own.routes is None else own.routes),
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from changeover.plan import approving, hook_rules, together, units, way_back
+from changeover.plan import approving, hook_rules, route_rules, together, units, way_back
 from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.empty_stages import (
@@ -64,6 +64,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *(Problem(path, text) for path, text in hook_rules.problems(plan)),
         *(Problem(path, text) for path, text in together.alone(plan)),
         *(Problem(path, text) for path, text in way_back.problems(plan)),
+        *(Problem(path, text) for path, text in route_rules.problems(plan)),
     ]
 
 
@@ -79,7 +80,7 @@ def warnings(plan: Plan) -> list[str]:
         means_by_threshold, silent_checks, ratios_without_baseline,
         without_anybody, triggers_without_baseline, _long_triggers,
         never_failing, hook_rules.warnings, way_back.warnings,
-        together.notes, approving.warnings,
+        together.notes, approving.warnings, route_rules.warnings,
     ):
         found += notes(plan)
     return found
@@ -148,7 +149,7 @@ def _phases_in_order(plan: Plan) -> Iterator[Problem]:
     ranks = [_ORDER.index(phase.phase) for phase in plan.phases]
     for index, (before, after) in enumerate(pairwise(ranks), 1):
         kind, path = plan.phases[index].phase, ("phases", index)
-        if after == before:
+        if after == before and not _is_of_routes(plan, index):
             yield Problem(
                 path, f"phase {kind} is listed twice; each phase may appear once")
         elif after < before:
@@ -161,6 +162,11 @@ def _phases_in_order(plan: Plan) -> Iterator[Problem]:
         yield Problem(("phases",), "phase full needs phase beta or gradual before it")
 
 
+def _is_of_routes(plan: Plan, index: int) -> bool:
+    """Whether a phase of the same kind may come twice: one of the two moves routes only."""
+    return any(phase.routes for phase in plan.phases[index - 1:index + 1])
+
+
 def _phase_fields(plan: Plan) -> Iterator[Problem]:
     for index, phase in enumerate(plan.phases):
         yield from _fields_of(phase, index)
@@ -171,7 +177,7 @@ def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
     allowed = {
         PhaseKind.SHADOW: {"soak", "gates", "approval", "hooks"} | when,
         PhaseKind.BETA: {"percent", "segments", "soak", "gates", "approval", "hooks"} | when,
-        PhaseKind.GRADUAL: {"segments", "gates", "stages"} | when - {"reviews"},
+        PhaseKind.GRADUAL: {"segments", "routes", "gates", "stages"} | when - {"reviews"},
         PhaseKind.FULL: {"soak", "gates", "approval", "hooks"} | when,
         PhaseKind.DEPRECATION: {"after", "approval", "levers"},
     }[phase.phase]
@@ -196,20 +202,23 @@ def _fields_of(phase: PhaseSpec, index: int) -> Iterator[Problem]:
 
 
 def _percentages_grow(plan: Plan) -> Iterator[Problem]:
-    last: Stage | None = None
+    last: dict[str, Stage] = {}
     for stage in plan.stages():
         if stage.phase not in (PhaseKind.BETA, PhaseKind.GRADUAL):
             continue
         path, percent = _stage_path(plan, stage), stage.percent
-        if stage.phase is PhaseKind.GRADUAL and not 0 < percent < 100:
+        if stage.phase is PhaseKind.GRADUAL and not stage.routes and not 0 < percent < 100:
             yield Problem(
                 path,
                 f"{percent} %: a gradual stage must be above 0 and below 100; "
                 "phase shadow is 0, phase full is 100")
-        if last is not None and percent <= last.percent:
-            why = "percentages must grow, so that no user is moved back"
-            yield Problem(path, f"{percent} % after {last.percent} %: {why}")
-        last = stage
+        # each route grows by itself, and so does everything without a place of its own
+        for name in dict.fromkeys(stage.routes or ("",)):
+            before = last.get(name)
+            if before is not None and percent <= before.percent:
+                why = "percentages must grow, so that no user is moved back"
+                yield Problem(path, f"{percent} % after {before.percent} %: {why}")
+            last[name] = stage
 
 
 def _names_exist(plan: Plan) -> Iterator[Problem]:
@@ -380,13 +389,10 @@ def _addresses_differ(plan: Plan) -> Iterator[Problem]:
 
 def _stage_path(plan: Plan, stage: Stage) -> Location:
     """Return where in the plan a stage stands."""
+    places: list[Location] = []
     for index, phase in enumerate(plan.phases):
-        if phase.phase is not stage.phase:
-            continue
-        if phase.phase is not PhaseKind.GRADUAL:
-            return ("phases", index)
-        # percentages grow, so one names its stage
-        for number, spec in enumerate(phase.stages):
-            if spec.percent == stage.percent:
-                return ("phases", index, "stages", number)
-    return ("phases",)
+        if phase.phase is PhaseKind.GRADUAL:
+            places += [("phases", index, "stages", number) for number in range(len(phase.stages))]
+        elif phase.phase is not PhaseKind.DEPRECATION:
+            places.append(("phases", index))
+    return places[stage.index]

@@ -177,7 +177,7 @@ def _waits(plan: Plan) -> Iterator[tuple[Location, tuple[str, ...], WaitSpec]]:
     """Yield (where, keys of the stages that wait, what for) as the plan says it."""
     for number, phase in enumerate(plan.phases):
         path: Location = ("phases", number)
-        keys = [stage.key for stage in plan.stages() if stage.phase is phase.phase]
+        keys = [stage.key for stage in plan.stages_in(number)]
         own = [stage.waits_for for stage in phase.stages]
         inherits = [key for place, key in enumerate(keys) if not (own and own[place])]
         for index, wait in enumerate(phase.waits_for or ()):

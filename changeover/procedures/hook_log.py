@@ -34,10 +34,15 @@ def not_run_by_hand(plan: Plan, state: RoutingState, change: Change) -> list[str
         change: What the person does.
     """
     most = 10_000 if change.mode is Mode.CANDIDATE_ONLY else change.weight or 0
+    moved = dict(change.routes)
     found = []
     for stage in plan.stages():
         if stage.phase is PhaseKind.SHADOW:
             is_moved = change.mode is Mode.SHADOW
+        elif stage.routes:
+            is_moved = any(
+                state.buckets_of(name) < stage.split <= moved.get(name, 0)
+                for name in stage.routes)
         else:
             is_moved = state.weight < stage.weight <= most
         if is_moved and stage.hooks.text:

@@ -6,12 +6,13 @@ The command line and the console's pages call the same here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from changeover import clock
 from changeover.domain.audit import Author
 from changeover.domain.routing import BUCKETS, Change, Mode, RoutingState
 from changeover.domain.run_ends import Carrier
-from changeover.domain.stages import change_for, shadow_buckets
+from changeover.domain.stages import change_for, everyone, is_ahead, shadow_buckets
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.units import parse_percent
@@ -24,7 +25,9 @@ Ended = Callable[[Site, Carrier | None], str]
 """Says how the run that carries a cutover has ended; empty while it has not."""
 
 
-def advance(site: Site, by: Author, percent: str | None, ended: Ended) -> Done:
+def advance(
+    site: Site, by: Author, percent: str | None, ended: Ended, *, route: str | None = None
+) -> Done:
     """Move more users to the candidate.
 
     Args:
@@ -32,6 +35,7 @@ def advance(site: Site, by: Author, percent: str | None, ended: Ended) -> Done:
         by: Who wants it, and why.
         percent: Share of users; None: the plan's next stage.
         ended: Says how a cutover's run has ended.
+        route: Only this route; None: everything without a place of its own.
 
     Raises:
         Refused: A cutover decides, or another member of the group goes first.
@@ -43,7 +47,10 @@ def advance(site: Site, by: Author, percent: str | None, ended: Ended) -> Done:
     state = routing.read(site.store, site.migration)
     # a first step may be the shadow stage; with users on the candidate it would be one back
     may_shadow = state.mode is Mode.BASELINE_ONLY
-    change = _advance_to(site, state, percent, may_shadow=may_shadow)
+    if route is None:
+        change = _advance_to(site, state, percent, may_shadow=may_shadow)
+    else:
+        change = _advance_route(site, state, route, percent)
     members.refuse_leaving(site, state, change, "not advanced")
     notes = hook_log.not_run_by_hand(site.plan, state, change)
     return by_hand.moved(site, change, by, notes=tuple(notes))
@@ -74,7 +81,9 @@ def enter(site: Site, by: Author, wanted: Mode, percent: str | None, ended: Ende
             where="--percent", allowed="gradual")
     state = routing.read(site.store, site.migration)
     change = Change(mode=wanted)
-    if wanted is Mode.GRADUAL:
+    if wanted is Mode.CANDIDATE_ONLY:
+        change = everyone(site.plan)
+    elif wanted is Mode.GRADUAL:
         change = _advance_to(site, state, percent, may_shadow=False)
     elif site.plan.shadow and wanted in (Mode.SHADOW, Mode.PARALLEL):
         change = Change(mode=wanted, shadow_sample=shadow_buckets(site.plan))
@@ -125,19 +134,61 @@ def _advance_to(
     if percent is None:
         stage = _next_stage(site, state, may_shadow)
         return change_for(stage, site.plan, state.epoch)
+    weight = _buckets(percent)
+    if weight == BUCKETS:
+        return replace(everyone(site.plan), expected_epoch=state.epoch)
+    # segments stay those that are moved when this is written, not when it was read
+    return Change(mode=Mode.GRADUAL, weight=weight, expected_epoch=state.epoch)
+
+
+def _buckets(percent: str) -> int:
     try:
-        weight = int(parse_percent(percent) * 100)
+        return int(parse_percent(percent) * 100)
     except ValueError as error:
         raise InvalidInput(str(error), where="--percent") from None
-    mode = Mode.CANDIDATE_ONLY if weight == BUCKETS else Mode.GRADUAL
-    # segments stay those that are moved when this is written, not when it was read
-    return Change(mode=mode, weight=weight, expected_epoch=state.epoch)
+
+
+def _advance_route(
+    site: Site, state: RoutingState, name: str, percent: str | None
+) -> Change:
+    """Return the change that moves one route, and nothing else.
+
+    Raises:
+        InvalidInput: No such route has a place of its own, or it is no percentage.
+        Refused: It is moved with everything else now, or no stage moves more of it.
+    """
+    route = site.plan.route(name)
+    if route is None or route.move != "alone":
+        known = ", ".join(each.name for each in site.plan.routes if each.move == "alone")
+        why = "is not defined" if route is None else f"has no place of its own (move: {route.move})"
+        raise InvalidInput(f"route {name!r} {why}", where="--route",
+                           allowed=known or "none, the plan has no such route")
+    if state.mode is Mode.CANDIDATE_ONLY and name not in state.kept_routes:
+        raise Refused("not advanced because the candidate serves everyone already",
+                      next_step=f"`changeover rollback --scope route:{name}` takes it back alone")
+    weight = _next_share(site, state, name) if percent is None else _buckets(percent)
+    mode = state.mode if state.mode is Mode.CANDIDATE_ONLY else Mode.GRADUAL
+    if mode is Mode.CANDIDATE_ONLY and weight != BUCKETS:
+        raise InvalidInput(f"{name} was rolled back while everyone else is at the candidate",
+                           where="--percent", allowed="100")
+    # the rest stays where it is when this is written, not where it was read
+    return Change(mode=mode, routes=((name, weight),), expected_epoch=state.epoch)
+
+
+def _next_share(site: Site, state: RoutingState, name: str) -> int:
+    if state.mode is Mode.CANDIDATE_ONLY:
+        return BUCKETS
+    for stage in site.plan.stages():
+        if name in stage.routes and stage.split > state.buckets_of(name):
+            return stage.split
+    raise Refused(f"not advanced because no stage of the plan moves more of route {name}",
+                  next_step="Give a share with --percent")
 
 
 def _next_stage(site: Site, state: RoutingState, may_shadow: bool) -> Stage:
     for stage in site.plan.stages():
         # the shadow stage moves nobody: it is a step only for those who may take it
-        is_next = stage.weight > state.weight
+        is_next = is_ahead(stage, state)
         if stage.phase is PhaseKind.SHADOW:
             is_next = may_shadow
         if is_next:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from changeover import clock
-from changeover.domain.going_back import Reduced, smaller
+from changeover.domain.going_back import of_document, smaller
 from changeover.domain.messages import Message, Severity
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Cause, scope_of
@@ -39,9 +39,7 @@ def move_back(
     aimed = run.once("what is left", lambda: _aim(site, scope))
     if aimed.status is not StepStatus.DONE:
         raise Refused(aimed.detail)
-    # JSON has lists where the record has tuples
-    lists = {name: tuple(aimed.data.get(name, ())) for name in ("segments", "kept")}
-    target = Reduced(**{**aimed.data, **lists})
+    target = of_document(aimed.data)
 
     def move() -> Found:
         cause = Cause(actor, reason)

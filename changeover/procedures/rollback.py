@@ -134,7 +134,7 @@ def reduce(
     Args:
         site: The migration.
         target: What is left, from `smaller`.
-        scope: `segment:NAME` or `stage`.
+        scope: `segment:NAME`, `route:NAME` or `stage`.
         cause: Who decided, and what happened.
         occasion: Names this rollback; it is audited once.
 
@@ -146,12 +146,9 @@ def reduce(
     store, now = site.store, clock.now()
     state = routing.read(store, site.migration)
     # after a kill the state may be there already
-    if Reduced.of(state) != target:
-        change = Change(
-            mode=Mode.GRADUAL, weight=target.weight, segments=target.segments,
-            kept=target.kept, expected_epoch=target.epoch)
+    if not target.is_of(state):
         author = Author(cause.actor, f"rollback of {scope}: {cause.reason}")
-        state = routing.change(store, site.migration, change, author, now=now)
+        state = routing.change(store, site.migration, target.change, author, now=now)
     facts = {"scope": scope, "reason": cause.reason, "state": state.describe()}
     event = NewEvent(
         actor=cause.actor, kind="rollback.partial", at=now,

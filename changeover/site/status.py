@@ -29,6 +29,7 @@ from changeover.site import (
     hook_status,
     relay_status,
     return_status,
+    route_status,
     trigger_status,
 )
 from changeover.site.site import Site
@@ -59,18 +60,18 @@ _URLS = ("ui_url", "gateway", "reports_url", "console_url")
 def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     """Return the status of a migration.
 
-    Keys: `migration`, `routing`, `returning` (step, of how many, the next one's and the end's time,
-    while users return in steps, or null), `way_back` (whether a rollback would fit, while the
-    baseline is smaller than it was, or null), `gateway`, `freeze` (who, why, until when, or null),
-    `cutover` (or null), `pause` (who paused it, or null), `group` (`group_status`, or null),
-    `procedure` (the newest step around the stages, or null), `stages`, `waiting_for` (with what
-    alarmed guardrails, or null), `guardrails` (their newest verdict, or null), `gates` (what those
-    of the present stage would say now, `is_old` when nobody judged them of late),
-    `hooks`, `load` (`hook_status`), `systems` (numbers of the last 10 s), `refused` (by the gateway
-    itself, in the same time, by reason), `triggers` (`trigger_status`),
-    `receivers` (`relay_status`), `services` (seconds since their last sign of life), `ended_runs`
-    (what no flow run carries on, with what happened and what can be done),
-    `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
+    Keys: `migration`, `routing`, `routes` (`route_status`), `returning` (step, of how many, the
+    next one's and the end's time, while users return in steps, or null), `way_back` (whether a
+    rollback would fit, while the baseline is smaller than it was, or null), `gateway`, `freeze`
+    (who, why, until when, or null), `cutover` (or null), `pause` (who paused it, or null), `group`
+    (`group_status`, or null), `procedure` (the newest step around the stages, or null), `stages`,
+    `waiting_for` (with what alarmed guardrails, or null), `guardrails` (their newest verdict, or
+    null), `gates` (what those of the present stage would say now, `is_old` when nobody judged them
+    of late), `hooks`, `load` (`hook_status`), `systems` (numbers of the last 10 s), `refused` (by
+    the gateway itself, in the same time, by reason), `triggers` (`trigger_status`), `receivers`
+    (`relay_status`), `services` (seconds since their last sign of life), `ended_runs` (what no flow
+    run carries on, with what happened and what can be done), `rollback` (the newest, or null),
+    `report` (path or null), `report_at`, `urls`.
     """
     store, migration = site.store, site.migration
     state, cutover = routing.read(store, migration), cutovers.latest(store, migration)
@@ -81,16 +82,13 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         waiting["url"] = _form_of(waiting.pop("flow_run_id"), cutover, settings)
     return {
         "migration": migration,
-        "routing": _routing(state),
-        **_beside(site, state, now),
+        "routing": _routing(state), **_beside(site, state, now),
         "gateway": site.gateway.serving(state).text, "freeze": _freeze(store, migration, now),
         **_of_cutover(store, cutover, now), **_group(site, cutover, now),
-        "ended_runs": _ended_runs(ended, state.describe()),
-        "waiting_for": waiting,
+        "ended_runs": _ended_runs(ended, state.describe()), "waiting_for": waiting,
         "guardrails": guardrails,
         **hook_status.collect(store, migration, cutover, now=now),
-        **measured(store, migration, now),
-        "services": _services(store, migration, now),
+        **measured(store, migration, now), "services": _services(store, migration, now),
         "rollback": _rollback(store, migration),
         "triggers": trigger_status.triggers(store, site.plan, now=now),
         **_report(store, migration, cutover),
@@ -99,7 +97,8 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
 
 
 def _beside(site: Site, state: RoutingState, now: datetime) -> dict[str, Any]:
-    return {"returning": return_status.collect(site.store, state, now=now),
+    return {"routes": route_status.collect(site.plan, state),
+            "returning": return_status.collect(site.store, state, now=now),
             "way_back": capacity_status.collect(site.store, site.plan, now=now),
             "receivers": relay_status.collect(site.store, site.plan)}
 
@@ -216,7 +215,7 @@ def _rollback(store: Store, migration: str) -> dict[str, Any] | None:
 def as_text(status: dict[str, Any]) -> str:
     """Return the status for people."""
     lines = [f"{status['migration']}: {status['routing']['text']}", f"gateway: {status['gateway']}",
-             *return_status.lines(status["returning"]),
+             *route_status.lines(status["routes"]), *return_status.lines(status["returning"]),
              *capacity_status.lines(status["way_back"]), *_cutover_lines(status)]
     for name, numbers in status["systems"].items():
         lines.append(f"{name}: {numbers_text(numbers)}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
+    JSON,
     CursorResult,
     ForeignKey,
     String,
@@ -38,6 +40,8 @@ class RoutingRow(Base):
     version: Mapped[int]
     epoch: Mapped[int]
     changed_at: Mapped[datetime]
+    # {"moved": {"orders": 5000}, "kept": ["login"]}; none where no route is elsewhere
+    routes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 _ATTEMPTS = 20
@@ -50,7 +54,7 @@ _WEIGHT = "="
 _STATE = select(
     RoutingRow.migration, RoutingRow.mode, RoutingRow.weight, RoutingRow.segments,
     RoutingRow.maintenance, RoutingRow.maintenance_reason, RoutingRow.shadow_sample,
-    RoutingRow.version, RoutingRow.epoch,
+    RoutingRow.version, RoutingRow.epoch, RoutingRow.routes,
 ).where(RoutingRow.migration == bindparam("name"))
 
 
@@ -97,7 +101,20 @@ def read_in(
         shadow_sample=row.shadow_sample,
         version=row.version,
         epoch=row.epoch,
+        **_routes_of(row.routes),
     )
+
+
+def _routes_of(stored: dict[str, Any] | None) -> dict[str, Any]:
+    if stored is None:
+        return {}
+    return {"routes": tuple(sorted(stored["moved"].items())), "kept_routes": tuple(stored["kept"])}
+
+
+def _routes(state: RoutingState) -> dict[str, Any] | None:
+    if not state.routes and not state.kept_routes:
+        return None
+    return {"moved": dict(state.routes), "kept": list(state.kept_routes)}
 
 
 def lock(session: Session, state: RoutingState) -> bool:
@@ -191,6 +208,8 @@ def _event(
         "reason": author.reason, "weight": wished.weight,
         "mode": str(wished.mode), **change.audited,
     }
+    if stored := _routes(wished):
+        data["routes"] = stored
     return NewEvent(actor=author.actor, kind=kind, at=now, data=data)
 
 
@@ -216,7 +235,7 @@ def _swap(session: Session, present: RoutingState, wished: RoutingState, now: da
             mode=str(wished.mode), weight=wished.weight, segments=_segments(wished),
             maintenance=wished.maintenance, maintenance_reason=wished.maintenance_reason,
             shadow_sample=wished.shadow_sample, version=wished.version, epoch=wished.epoch,
-            changed_at=now,
+            routes=_routes(wished), changed_at=now,
         )
         # no object of this session holds the row
         .execution_options(synchronize_session=False)

@@ -47,7 +47,7 @@ def test_stage_says_mode_users_and_copies(
     plan = the_plan()
     change = change_for(plan.stages()[number], plan, 3)
     assert change == Change(
-        mode=mode, weight=buckets, segments=segments, kept=(), shadow_sample=1_000,
+        mode=mode, weight=buckets, segments=segments, kept=(), kept_routes=(), shadow_sample=1_000,
         expected_epoch=3)
 
 

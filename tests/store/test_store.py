@@ -103,6 +103,20 @@ def test_segments_that_are_moved_and_kept_come_back_as_they_were(store: Store) -
     assert routing.read(store, "shop") == moved
 
 
+def test_routes_that_are_moved_and_kept_come_back_as_they_were(store: Store) -> None:
+    """Each route's share survives the store, and the audit has it."""
+    routing.change(store, "shop", Change(
+        mode=Mode.GRADUAL, routes=(("orders", 5_000), ("search", 1)), kept_routes=("login",)),
+        Author("t", "t"), now=now())
+    state = routing.read(store, "shop")
+    assert (state.routes, state.kept_routes) == ((("orders", 5_000), ("search", 1)), ("login",))
+    stored = {"moved": {"orders": 5_000, "search": 1}, "kept": ["login"]}
+    assert audit.events(store, "shop")[-1].data["routes"] == stored
+    routing.change(store, "shop", Change(mode=Mode.EMERGENCY_ROLLBACK),
+                   Author("t", "t"), now=now())
+    assert routing.read(store, "shop").routes == ()
+
+
 def test_refused_change_changes_nothing(store: Store) -> None:
     """A stale decision leaves state and audit as they were."""
     before = (routing.read(store, "shop"), len(audit.events(store, "shop")))

@@ -23,6 +23,7 @@ Json = dict[str, Any]
 
 KEPT = ":kept"
 """How routes' names end for users whose segment was rolled back: the split does not decide."""
+_PART = "/"
 BASELINE = "baseline"
 CANDIDATE_FIRST = "candidate_or_baseline"
 BASELINE_INSTEAD = "baseline_instead"
@@ -38,6 +39,16 @@ MEANT = {
 }
 """The system that a request was meant for, by the cluster that Envoy chose."""
 _PLUGIN = "priority_group.v3.PriorityGroupClusterSpecifier"
+
+
+def of_part(name: str) -> str:
+    """Return how routes' names go on for a named part of the traffic: `split:5000:safe/orders`."""
+    return _PART + name
+
+
+def part_of(route: str) -> str | None:
+    """Return the named part of the traffic that an Envoy route is of; None for all else."""
+    return route.partition(_PART)[2].partition(":")[0] or None
 
 
 def specifier(target: str, weight: int) -> Json:

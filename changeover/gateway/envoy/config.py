@@ -13,7 +13,8 @@ from typing import Any
 from changeover.domain.routing import RoutingState
 from changeover.gateway.envoy import concurrency, forwarded, protocol, tap, time_limits, user_key
 from changeover.gateway.envoy.listener import ROUTES, connection_manager, watched
-from changeover.gateway.envoy.routes import LONGEST_REASON, routes
+from changeover.gateway.envoy.parts import virtual_host
+from changeover.gateway.envoy.routes import LONGEST_REASON
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 from changeover.plan.units import parse_address
@@ -74,7 +75,7 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
         # Envoy's own limit is 4 kB; as JSON one character may take twelve bytes.
         "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
         "request_headers_to_remove": [*protocol.ENVOYS_OWN, *user_key.removed(plan)],
-        "virtual_hosts": [{"name": "users", "domains": ["*"], "routes": routes(plan, state)}],
+        "virtual_hosts": [virtual_host(plan, state)],
     }
     return with_version({"resources": [found]}, version_of(state))
 

@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState
+from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState, place_of
 from changeover.gateway.envoy import choice, concurrency, tap, time_limits, user_key
 from changeover.gateway.envoy.matching import of_segment, string
 from changeover.plan.model import Plan
+from changeover.plan.routes import RouteSpec
 
 Json = dict[str, Any]
 
@@ -23,29 +24,58 @@ LONGEST_REASON = 1_000
 
 
 def routes(plan: Plan, state: RoutingState) -> list[Json]:
-    """Return the routes in the order in which Envoy tries them."""
-    if state.maintenance:
-        return [_maintenance(state)]
-    if state.mode is Mode.CANDIDATE_ONLY:
-        return _pair(plan, _Target("candidate", BUCKETS), [])
-    sample = state.copied if plan.shadow is not None else 0
-    baseline = _Target("baseline", 0, sample)
-    if state.mode not in SPLIT:
+    """Return the routes of requests without a name of their own, as Envoy tries them."""
+    return [_maintenance(state)] if state.maintenance else _of_rest(plan, state, "")
+
+
+def routes_of(plan: Plan, state: RoutingState, spec: RouteSpec) -> list[Json]:
+    """Return the routes of a named part of the traffic, as Envoy tries them; not in maintenance."""
+    place, mark = place_of(state, spec), choice.of_part(spec.name)
+    if place is None:
+        return _of_rest(plan, state, mark)
+    sample = _sample(plan, state)
+    baseline = _Target("baseline", 0, sample, mark + (choice.KEPT if place.is_kept else ""))
+    if not place.buckets:
         return _pair(plan, baseline, [])
-    routes: list[Json] = []
+    found = _kept_users(plan, state, mark)
+    if place.buckets == BUCKETS:
+        return found + _pair(plan, _Target("candidate", BUCKETS, why=mark), [])
+    found += _split(plan, _Target("split", place.buckets, sample, mark), [])
+    return found + _pair(plan, baseline, [])
+
+
+def _sample(plan: Plan, state: RoutingState) -> int:
+    return state.copied if plan.shadow is not None else 0
+
+
+def _kept_users(plan: Plan, state: RoutingState, mark: str) -> list[Json]:
     # Envoy takes the first route that matches: who was rolled back comes before everyone else.
+    found: list[Json] = []
     for name in state.kept:
         users = of_segment(plan.routing.segments[name])
-        routes += _pair(plan, _Target("baseline", 0, sample, choice.KEPT), [users])
+        target = _Target("baseline", 0, _sample(plan, state), mark + choice.KEPT)
+        found += _pair(plan, target, [users])
+    return found
+
+
+def _of_rest(plan: Plan, state: RoutingState, mark: str) -> list[Json]:
+    """Return the routes of requests that are where everything without a place of its own is."""
+    if state.mode is Mode.CANDIDATE_ONLY:
+        return _pair(plan, _Target("candidate", BUCKETS, why=mark), [])
+    sample = _sample(plan, state)
+    baseline = _Target("baseline", 0, sample, mark)
+    if state.mode not in SPLIT:
+        return _pair(plan, baseline, [])
+    found = _kept_users(plan, state, mark)
     for name in state.segments:
         users = of_segment(plan.routing.segments[name])
         if state.segment_weight == BUCKETS:
-            routes += _pair(plan, _Target("candidate", BUCKETS), [users])
+            found += _pair(plan, _Target("candidate", BUCKETS, why=mark), [users])
         elif state.segment_weight:
-            routes += _split(plan, _Target("split", state.segment_weight), [users])
+            found += _split(plan, _Target("split", state.segment_weight, why=mark), [users])
     if state.weight:
-        routes += _split(plan, _Target("split", state.weight, sample), [])
-    return routes + _pair(plan, baseline, [])
+        found += _split(plan, _Target("split", state.weight, sample, mark), [])
+    return found + _pair(plan, baseline, [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +86,8 @@ class _Target:
         name: `baseline`, `candidate` or `split`.
         buckets: How many of the 10,000 buckets go to the candidate.
         sample: How many buckets of requests have their answers tapped for comparison.
-        why: What stands behind the route's name, for those who read the log.
+        why: What stands behind the route's name, for those who read the log: the named part of the
+            traffic, and whether it was rolled back.
         decided: The system that the route's own match has chosen already; '' for none.
     """
 

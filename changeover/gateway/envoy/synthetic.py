@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from changeover.gateway.envoy import parts
 from changeover.gateway.envoy.matching import string
 
 Json = dict[str, Any]
@@ -34,10 +35,10 @@ def marked(response: Json, mark: str) -> Json:
 
 
 def _of(resource: Json, mark: str) -> Json:
-    hosts = []
-    for host in resource["virtual_hosts"]:
-        copies = [_copy(route, mark) for route in host["routes"] if _is_copied(route)]
-        hosts.append({**host, "routes": [*copies, *host["routes"]]})
+    def with_copies(routes: list[Json]) -> list[Json]:
+        return [*(_copy(route, mark) for route in routes if _is_copied(route)), *routes]
+
+    hosts = [parts.changed(host, with_copies) for host in resource["virtual_hosts"]]
     removed = [*resource.get("request_headers_to_remove", ()), MARK_HEADER]
     return {**resource, "virtual_hosts": hosts, "request_headers_to_remove": removed}
 

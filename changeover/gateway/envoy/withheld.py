@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway.envoy import choice, tap, time_limits
+from changeover.gateway.envoy import choice, parts, tap, time_limits
 
 Json = dict[str, Any]
 
@@ -41,11 +41,11 @@ def _resource(resource: Json, beginning: str) -> Json:
     # The version stays, so this mark alone shows whether Envoy serves these routes.
     stamp = {**metadata.get("changeover", {}), MARK: True}
     metadata = {**metadata, "changeover": stamp}
-    hosts = []
-    for host in resource["virtual_hosts"]:
-        kept = [route for route in host["routes"] if not _is_tapped(route)]
-        routes = [_route(route, beginning) for route in kept]
-        hosts.append({**host, "routes": routes})
+
+    def without(routes: list[Json]) -> list[Json]:
+        return [_route(route, beginning) for route in routes if not _is_tapped(route)]
+
+    hosts = [parts.changed(host, without) for host in resource["virtual_hosts"]]
     return {
         **resource,
         "virtual_hosts": hosts,
