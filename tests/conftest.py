@@ -4,6 +4,8 @@ Made-up examples have all the time they need: a busy machine pauses any process.
 them than a developer waits for (`--hypothesis-profile=thorough`).
 
 Files are handed to the workers whole and in this order (`--dist loadfile --no-loadscope-reorder`).
+At the end come the whole migrations, with the machine to themselves: their limits are those of a
+real plan (milliseconds, megabytes), and a machine that is busy with other tests breaks them.
 """
 
 from __future__ import annotations
@@ -31,10 +33,17 @@ def _is_of_site(path: str) -> bool:
     return "flows" in PurePath(path).parts
 
 
+def _is_migration(path: str) -> bool:
+    return "migrations" in PurePath(path).parts
+
+
 def _rank(item: pytest.Item) -> int:
+    path = item.nodeid.partition("::")[0]
+    if _is_migration(path):
+        return 4
     if item.get_closest_marker("chaos"):
         return 0
-    if _is_of_site(item.nodeid.partition("::")[0]):
+    if _is_of_site(path):
         return 1
     return 2 if item.get_closest_marker("integration") else 3
 
@@ -49,10 +58,15 @@ class OneSiteAtATime(LoadFileScheduling):
     """Gives the first worker the files of whole sites, and the others all other files.
 
     A site keeps more than one core busy: two of them beside each other only wait for each other. A
-    worker whose own files are used up helps with the others'.
+    worker whose own files are used up helps with the others'. When only whole migrations are left,
+    workers end, and the last one runs them one after the other.
     """
 
     def _assign_work_unit(self, node: WorkerController) -> None:
+        others = [each for each in self.nodes if each is not node and not each.shutting_down]
+        if others and all(_is_migration(path) for path in self.workqueue):
+            node.shutdown()
+            return
         is_first = node is self.nodes[0]
         own = next((path for path in self.workqueue if _is_of_site(path) == is_first), None)
         if own is not None:

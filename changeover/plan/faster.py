@@ -106,6 +106,9 @@ def _faster(part: P, factor: float) -> P:
         changes["min_samples"] = _fewer(part.min_samples, part.over, changes["over"], factor)
     if isinstance(part, TriggerSpec):
         changes |= _faster_trigger(part, factor)
+    if isinstance(part, SoakCheck):
+        # an hour of this calendar is shorter, too: the whole soak may grow as much as ever
+        changes["growth"] = round(part.growth * (part.duration / changes["duration"]))
     # what stays is not mentioned: a phase may not be given what it does not have
     return part.model_copy(update={
         name: value for name, value in changes.items() if value != getattr(part, name)})

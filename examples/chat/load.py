@@ -178,7 +178,7 @@ class Load:
             self.served[told.system] += 1
             self.transports[told.transport] += 1
             if told.transport == "callback":
-                self.callbacks.expect(client.talk.name, client.talk.sent[-1])
+                self.callbacks.expect(client, told.system)
             self._recent.append(delivery.seconds)
             if told.events:
                 self._first.append(told.first_at - delivery.began)
@@ -204,6 +204,8 @@ class Load:
     async def _tell_on(self) -> None:
         while True:
             await asyncio.sleep(1)
+            for client, system in self.callbacks.take_twice():
+                self.reports.told_twice(client, system)
             await self.reports.send()
             self.tell()
 

@@ -19,6 +19,7 @@ HELPDESK_VARIABLE = "SERVICE_HELPDESK_URL"
 HELPDESK = "http://127.0.0.1:8303"
 CALLBACK_SECONDS = 6.0
 """A callback that did not come within this time is missing."""
+MOST_ASKED = 5_000
 USUAL_EVERY = 50
 """One message of so many makes its user complain, whatever system it was."""
 SPIKE_EVERY = 2
@@ -34,6 +35,8 @@ class Callbacks:
         self._came: Counter[str] = Counter()
         self._keys: set[str] = set()
         self._expected: dict[str, float] = {}
+        self._asked: dict[str, tuple[Client, str]] = {}
+        self._twice: list[str] = []
         self._counts: Counter[str] = Counter()
 
     async def __aenter__(self) -> Callbacks:
@@ -54,9 +57,21 @@ class Callbacks:
         """Return the address for the answer to one message."""
         return f"http://127.0.0.1:{self._port}/callback/{quote(conversation)}/{quote(id_)}"
 
-    def expect(self, conversation: str, id_: str) -> None:
-        """Note that the answer to a message must come here once."""
-        self._expected[f"{conversation}/{id_}"] = time.monotonic()
+    def expect(self, client: Client, system: str) -> None:
+        """Note that the answer to a client's newest message must come here once."""
+        item = f"{client.talk.name}/{client.talk.sent[-1]}"
+        self._expected[item] = time.monotonic()
+        self._asked[item] = (client, system)
+        # the latest only: a second one comes soon
+        for old in list(self._asked)[:-MOST_ASKED]:
+            del self._asked[old]
+
+    def take_twice(self) -> list[tuple[Client, str]]:
+        """Return who was told an answer twice since the last call, and by which system."""
+        known = [item for item in self._twice if item in self._asked]
+        # told before the answer itself was there: the next call knows whose it was
+        self._twice = [item for item in self._twice if item not in self._asked][-MOST_ASKED:]
+        return [self._asked[item] for item in known]
 
     async def _take(self, request: web.Request) -> web.Response:
         told = await request.json()
@@ -67,7 +82,9 @@ class Callbacks:
             self._keys.add(key)
             self._came[item] += 1
             self._counts["callbacks"] += 1
-            self._counts["callbacks_twice"] += self._came[item] == 2
+            if self._came[item] == 2:
+                self._counts["callbacks_twice"] += 1
+                self._twice.append(item)
         return web.Response(status=204)
 
     def figures(self) -> dict[str, int]:
@@ -120,6 +137,13 @@ class Reports:
         if is_usual or is_spike or not is_good:
             why = ", ".join(delivery.flaws) or "the answer did not help"
             self._complaints.append({"system": system, "user": client.user, "text": why})
+
+    def told_twice(self, client: Client, system: str) -> None:
+        """Note that a user's own system was told an answer twice, as after a message of its own."""
+        self._number += 1
+        self._outcomes.append({
+            "id": f"{self._run}-{self._number}", "system": system, "success": False,
+            "key": client.user, "segments": client.segments})
 
     async def send(self) -> None:
         """Send what was noted; what cannot be sent now is sent with the next call."""

@@ -49,9 +49,11 @@ def test_five_weeks_end_promoted_and_no_issue_is_lost(tmp_path: Path) -> None:
     ("memory", "memory")])
 def test_lost_quality_rolls_back_by_itself(running: Migration, kind: str, trigger: str) -> None:
     """Each reason of the plan to go back: everyone is at the old agent, and the report says why."""
-    with suffering(running, kind):
-        running.wait_fired(trigger, seconds=90)
+    try:
+        running.provoke(kind, trigger)
         running.wait_rolled_back()
+    finally:
+        running.end_fault(kind)
     newest = rollbacks.latest(running.store, "agents")
     # what does not build has no success either: another one may be first
     assert newest is not None and newest.reason.startswith("trigger ")
@@ -63,9 +65,11 @@ def test_warnings_move_nobody(
     running: Migration, kind: str, trigger: str, action: TriggerAction
 ) -> None:
     """People hear of it; issues stay where they are."""
-    with suffering(running, kind):
-        running.wait_fired(trigger, seconds=90)
+    try:
+        running.provoke(kind, trigger)
         assert running.mode() is Mode.GRADUAL
+    finally:
+        running.end_fault(kind)
     (spec,) = [each for each in running.staged.plan.triggers if each.name == trigger]
     assert spec.action is action
 
@@ -93,18 +97,18 @@ def test_more_than_ten_minutes_on_average_is_a_warning(
 def test_a_broken_router_makes_nobody_do_an_issue_twice(running: Migration) -> None:
     """Double processing, the first risk of the story: tried for each issue, refused each time."""
     with suffering(running, "double"):
-        answered = running.users()["answered"]
-        wait_for(lambda: running.users()["answered"] > answered + 20, seconds=60, what="issues")
+        wait_for(running.after_answers(20), seconds=60, what="issues")
     assert "failed_twice" not in running.users()
 
 
 def test_systems_that_disagree_are_found(running: Migration) -> None:
     """State inconsistency: what is compared every minute names the issues and who says what."""
+    def told() -> bool:
+        found = compare(running.site, "/issues", timedelta(0))
+        return "completed by the candidate, which says that it still works on it" in found.text
+
     with suffering(running, "inconsistent"):
-        answered = running.users()["answered"]
-        wait_for(lambda: running.users()["answered"] > answered + 10, seconds=60, what="issues")
-    found = compare(running.site, "/issues", timedelta(0))
-    assert "completed by the candidate, which says that it still works on it" in found.text
+        wait_for(told, seconds=60, what="an issue that the candidate forgets to be done")
 
 
 def test_the_first_issue_that_fails_with_everyone_there_goes_back(running: Migration) -> None:

@@ -48,17 +48,10 @@ def fires(running: Migration, kind: str, *triggers: str, seconds: float) -> str:
     before = len(fired())
     running.move(85)
     running.wait_over(*triggers)
-    fault = examples.described(EXAMPLE).faults[kind]
-    wait_for(lambda: running.staged.faults.begin(kind, fault), what=f"the beginning of {kind}")
+    running.begin(kind)
     wait_for(lambda: len(fired()) > before, seconds=seconds,
              what=f"one of {triggers} fires after {kind}; fired before: {running.fired()}")
     return fired()[before]
-
-
-def ends(running: Migration, kind: str) -> None:
-    """End a fault where it was begun, however busy that process is."""
-    fault = examples.described(EXAMPLE).faults[kind]
-    wait_for(lambda: running.staged.faults.end(fault), what=f"the end of {kind}")
 
 
 def explained(running: Migration, user: str, *arguments: str) -> dict[str, Any]:
@@ -138,7 +131,7 @@ def test_a_critical_alert_brings_everyone_back(
     try:
         assert fires(running, kind, *triggers, seconds=90) == "rollback"
     finally:
-        ends(running, kind)
+        running.end_fault(kind)
     running.wait_rolled_back()
     served = httpx.get(
         f"http://{running.staged.plan.routing.listen}/pages/plain-0000/text",
@@ -157,7 +150,7 @@ def test_a_threshold_that_is_passed_asks_people(
     try:
         assert fires(running, kind, trigger, seconds=60) == "hold"
     finally:
-        ends(running, kind)
+        running.end_fault(kind)
     assert running.mode() is Mode.GRADUAL
 
 
@@ -178,7 +171,7 @@ def test_the_paid_service_may_die_and_users_of_the_open_engine_notice_nothing(
             assert answer.headers["x-served-by"] == "candidate"
             assert answer.is_success
     finally:
-        ends(running, "cloud_down")
+        running.end_fault("cloud_down")
 
 
 def test_maintenance_answers_with_its_reason_and_ends(running: Migration) -> None:

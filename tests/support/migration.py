@@ -30,6 +30,9 @@ from tests.support import commands
 from tests.support.prefect_database import seed
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, wait_for
 
+UNANSWERED = {"crash", "down"}
+"""Faults that leave nobody who could answer."""
+
 
 @dataclass
 class Migration:
@@ -70,13 +73,23 @@ class Migration:
         found: dict[str, Any] = json.loads((self.home.root / "load.json").read_text())
         return found
 
+    def after_answers(self, number: int) -> Callable[[], bool]:
+        """Return a condition that is met when users have got so many more answers than now."""
+        before = self.users()["answered"]
+        return lambda: self.users()["answered"] >= before + number
+
     def begin(self, kind: str) -> None:
-        """Begin a fault."""
-        self.staged.faults.begin(kind, examples.described(self.name).faults[kind])
+        """Begin a fault, however busy the process is that is to suffer from it."""
+        fault = examples.described(self.name).faults[kind]
+        if kind in UNANSWERED:
+            self.staged.faults.begin(kind, fault)
+            return
+        wait_for(lambda: self.staged.faults.begin(kind, fault), what=f"the beginning of {kind}")
 
     def end_fault(self, kind: str) -> None:
-        """End a fault where it was begun."""
-        self.staged.faults.end(examples.described(self.name).faults[kind])
+        """End a fault where it was begun; a process that died has to be there again."""
+        fault = examples.described(self.name).faults[kind]
+        wait_for(lambda: self.staged.faults.end(fault), what=f"the end of {kind}")
 
     def move(self, percent: int) -> None:
         """Give the candidate a share of the users by hand, from wherever the migration is."""
@@ -102,6 +115,61 @@ class Migration:
         before = self.fired().count(trigger)
         wait_for(lambda: self.fired().count(trigger) > before, seconds=seconds,
                  what=f"trigger {trigger} fires; fired: {self.fired()}")
+
+    def keep(self, percent: int) -> None:
+        """Have a share of the users on the candidate, also after a rollback.
+
+        A busy machine may be slow enough for a trigger of its own.
+        """
+        state = routing.read(self.store, self.migration)
+        if (state.mode, state.weight) != (Mode.GRADUAL, percent * 100):
+            # the rollback may come while users are being moved
+            with contextlib.suppress(AssertionError):
+                self.move(percent)
+
+    def meanwhile(self, percent: int, condition: Callable[[], object], what: str) -> None:
+        """Wait for something while a share of the users is on the candidate."""
+        def is_met() -> object:
+            self.keep(percent)
+            return condition()
+
+        wait_for(is_met, seconds=120, what=what)
+
+    def provoke(
+        self, kind: str, trigger: str, percent: int = 50, *, answers: int = 10,
+        copies: bool = False
+    ) -> None:
+        """Begin a fault and wait until its trigger fires; the fault goes on.
+
+        When another trigger was faster and took everyone back, they are moved once more.
+
+        Args:
+            kind: The fault.
+            trigger: Which trigger is to fire.
+            percent: Users on the candidate.
+            answers: Answers that users get before the fault begins: a trigger of some stages
+                begins a moment after the move.
+            copies: Whether the candidate gets copies of all requests, as in the plan's stages; by
+                hand it gets none.
+        """
+        before = self.fired().count(trigger)
+
+        def has_fired() -> bool:
+            return self.fired().count(trigger) > before
+
+        for _ in range(3):
+            self.end_fault(kind)
+            self.meanwhile(percent, self.after_answers(answers), f"{answers} answers")
+            self.wait_over(trigger)
+            if copies:
+                self.changeover("shadow", "100%", "--reason", "the next case")
+            self.begin(kind)
+            wait_for(lambda: has_fired() or self.mode() is Mode.EMERGENCY_ROLLBACK,
+                     seconds=90, what=f"trigger {trigger}; fired: {self.fired()}")
+            with contextlib.suppress(AssertionError):
+                wait_for(has_fired, seconds=6, what=trigger)
+                return
+        raise AssertionError(f"{trigger} did not fire; fired: {self.fired()}")
 
     def wait_over(self, *triggers: str) -> None:
         """Wait until triggers that fired are over: one that still stands does not fire again."""

@@ -13,6 +13,7 @@ from changeover.errors import InvalidInput
 from changeover.plan.faster import LASTING, SOAK, TRIGGER_WINDOW, WINDOW, faster, leaves_out
 from changeover.plan.load import load_plan, parse_plan
 from changeover.plan.model import Plan
+from changeover.plan.suites import SoakCheck
 from tests.support.processes import ROOT
 
 PLANS = sorted(path.name for path in (ROOT / "plans").glob("*.yaml"))
@@ -59,6 +60,14 @@ def test_triggers_get_short_windows_also_where_the_plan_says_nothing() -> None:
     assert (errors.over, errors.for_, errors.min_samples) == (TRIGGER_WINDOW, LASTING, 5)
     assert (down.over, down.for_, down.min_samples) == (TRIGGER_WINDOW, timedelta(0), 5)
     assert down.clear_for == LASTING
+
+
+def test_a_whole_soak_may_grow_as_much_as_ever() -> None:
+    """Megabytes an hour of a calendar that runs faster: a real hour has more of its hours."""
+    slow = plan(TEXT + "suites: {staging: [{kind: soak, duration: 10m, growth: 20MB}]}\n")
+    (fast,) = faster(slow, 60_000).suites["staging"]
+    assert isinstance(fast, SoakCheck)
+    assert (fast.duration, fast.growth) == (SOAK, 20_000_000 * 600 // 8)
 
 
 def test_what_belongs_to_one_request_and_what_is_kept_stays() -> None:
