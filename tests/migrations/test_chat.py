@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from changeover.gateway.accesslog import SERVED_BY, parse_line
 from changeover.plan.triggers import TriggerAction
 from changeover.store import audit, routing, samples
 from examples.chat.load import STRICT
-from tests.support.migration import Migration, demonstrate
+from tests.support.migration import Migration
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
@@ -233,14 +232,3 @@ def test_beta_users_alone_go_back(running: Migration) -> None:
     assert (state.mode, state.weight) == (Mode.GRADUAL, 2500)
     wait_for(running.after_answers(50), seconds=60, what="answers")
     assert flaws(running.users()) == before
-
-
-def test_the_whole_plan_is_promoted_in_minutes(tmp_path: Path) -> None:
-    """Every phase, the reviews of the stage with half of the users, the data consistent."""
-    code, text = demonstrate("chat", tmp_path)
-    assert code == 0, text[-4000:]
-    assert "promoted: every stage was promoted" in text
-    assert "answered promote for stage review-gradual-50-1" in text
-    figures = json.loads((tmp_path / "demo" / "load.json").read_text())
-    assert flaws(figures) == {}
-    assert figures["served"]["candidate"] > figures["moved_with_state"] > 0
