@@ -20,7 +20,7 @@ from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Approval, Cutover, GateVerdict
 from changeover.plan.metrics import METRICS, Source
-from changeover.plan.statuses import STATUS_RATE
+from changeover.plan.statuses import WITH_STATUS
 from changeover.shadow.findings import Findings
 from reports.check_series import CheckSeries, Decided
 from reports.outcomes import OutcomeFigures
@@ -87,7 +87,7 @@ class Figures:
         metrics = {}
         for name, metric in METRICS.items():
             # without the statuses that a check names it has no value
-            if metric.source in OF_SYSTEMS and name != STATUS_RATE:
+            if metric.source in OF_SYSTEMS and name not in WITH_STATUS:
                 metrics[name] = self.value(name)
         return {"system": self.system, "name": self.name, "start": self.start, "end": self.end,
                 **_counts(self.window), "metrics": metrics}

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from changeover.plan.metrics import METRICS
-from changeover.plan.statuses import STATUS_RATE
+from changeover.plan.statuses import WITH_STATUS
 from reports.as_json import FORMAT
 from reports.kind import Kind
 from reports.model import OF_SYSTEMS
@@ -46,7 +46,7 @@ def _figures() -> dict[str, Any]:
     """Return the schema of `Figures.as_data`."""
     metrics = {}
     for name, metric in METRICS.items():
-        if metric.source in OF_SYSTEMS and name != STATUS_RATE:
+        if metric.source in OF_SYSTEMS and name not in WITH_STATUS:
             metrics[name] = {"type": ["number", "null"], "description": metric.description}
     return {
         "type": "object", "title": "Figures",

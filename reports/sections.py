@@ -14,12 +14,12 @@ from changeover.domain.publications import Publication
 from changeover.domain.rollbacks import TriggerFiring
 from changeover.domain.rollout import Approval, GateVerdict
 from changeover.plan.metrics import METRICS, Metric
-from changeover.plan.statuses import STATUS_RATE
+from changeover.plan.statuses import WITH_STATUS
 from reports import text
 from reports.model import OF_SYSTEMS, Figures, Moment, ReportData
 from reports.page import Tile
 
-_NO_ROW = ("error_rate", "server_error_rate", "user_error_rate", STATUS_RATE)
+_NO_ROW = ("error_rate", "server_error_rate", "user_error_rate", *WITH_STATUS)
 """Metrics whose counts stand in the table of figures, so that they need no row of their own."""
 _TILES = {"error_rate": "failed by the candidate", "latency_p95": "p95 of the candidate",
           "latency_p99": "p99 of the candidate"}

@@ -14,7 +14,7 @@ from typing import Any
 
 from changeover.analysis.histogram import Histogram, merge
 from changeover.plan.metrics import CPU_PER_REQUEST, METRICS, QUALITY, THROUGHPUT, Source
-from changeover.plan.statuses import STATUS_RATE, has_status, statuses_of
+from changeover.plan.statuses import WITH_STATUS, has_status, statuses_of
 
 GATEWAY = "gateway"
 """Name under which all requests at the gateway are sampled, and as `errors` those that it refused
@@ -262,7 +262,7 @@ class Window(Measurements):
         if metric.startswith(QUALITY):
             number, total = self.quality.get(metric.removeprefix(QUALITY), (0, 0.0))
             return Measured(total / number if number else None, number)
-        if metric.startswith(STATUS_RATE):
+        if metric.partition(" ")[0] in WITH_STATUS:
             return self._status_rate(statuses_of(metric))
         return _MEASURES[metric](self)
 

@@ -13,7 +13,6 @@ from changeover import clock
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.agreement import Believed, disagreements
 from changeover.domain.routing import System
-from changeover.machine.http import get
 from changeover.site.site import Site
 from changeover.store import claims
 
@@ -64,7 +63,7 @@ def compare(site: Site, path: str, grace: timedelta) -> Agreement:
     target, believed, unanswered = CheckTarget.of(site), list[Believed](), list[str]()
     for system in System:
         try:
-            answer = get(target.url(str(system)) + path, timeout=SECONDS).raise_for_status()
+            answer = target.get(str(system), path, timeout=SECONDS).raise_for_status()
             listed = _LIST.validate_json(answer.content)
         except (httpx.HTTPError, ValidationError) as error:
             unanswered.append(f"the {system} does not list its items at {path} "

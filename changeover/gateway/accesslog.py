@@ -15,9 +15,10 @@ import orjson
 
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System
-from changeover.gateway.envoy import subsets
+from changeover.gateway.envoy import grpc, subsets
 from changeover.gateway.envoy.choice import MEANT
 from changeover.gateway.envoy.synthetic import SYNTHETIC
+from changeover.plan.statuses import GRPC_STATUSES
 
 _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
 """Envoy's flags that, on an answer that began well, say that it never came to its end."""
@@ -42,7 +43,8 @@ class Entry:
     Args:
         end: Unix time of its end, in seconds.
         duration_us: Microseconds from its first byte in to its last byte out.
-        status: HTTP status that the user got; 0 when none.
+        status: HTTP status that the user got; 0 when none. For a call of gRPC that failed it is the
+            one that its own status stands for.
         flags: Envoy's response flags, as `UF,URX`.
         route: Name of the route: `target:weight:safe|unsafe`, with `:kept` behind it for users of a
             segment that was rolled back.
@@ -57,6 +59,7 @@ class Entry:
         details: Envoy's word for how the answer came to be, as `via_upstream`.
         subsets: Names of the subsets of requests that it is in; None when the line says nothing.
         bucket: The bucket that the gateway's script found; None where the key is a header.
+        grpc: gRPC's own status, as `UNAVAILABLE`; None for requests that are no call of gRPC.
     """
 
     end: float
@@ -73,6 +76,7 @@ class Entry:
     details: str = ""
     subsets: frozenset[str] | None = None
     bucket: int | None = None
+    grpc: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +108,16 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
         # Python's JSON reads `NaN` and `Infinity`; neither belongs to a second.
         if not math.isfinite(started):
             return None
-        duration = raw.get("us")
-        # Without an answer no byte went out, and Envoy knows whole milliseconds only.
-        microseconds = int(raw["ms"]) * 1000 if duration is None else int(duration)
+        microseconds = _microseconds(raw)
         host, body = raw.get("h"), raw.get("b")
         served = SERVED_BY.get(raw.get("c") or "")
         if served is None:
             served = hosts.get(host or "", System.CANDIDATE)
+        status, called = _status(raw)
         return Entry(
             end=started + microseconds / 1e6,
             duration_us=microseconds,
-            status=int(raw["s"]),
+            status=status,
             flags=frozenset((raw.get("f") or "-").split(",")) - {"-"},
             route=raw.get("r") or "",
             key=raw.get("k"),
@@ -126,10 +129,27 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             details=raw.get("d") or "",
             subsets=subsets.in_log(raw),
             bucket=_bucket(raw.get("q")),
+            grpc=called,
         )
     # Other programs' lines and halves of lines after a crash end up here.
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
+
+
+def _microseconds(raw: dict[str, Any]) -> int:
+    duration = raw.get("us")
+    # Without an answer no byte went out, and Envoy knows whole milliseconds only.
+    return int(raw["ms"]) * 1000 if duration is None else int(duration)
+
+
+def _status(raw: dict[str, Any]) -> tuple[int, str | None]:
+    """Return the HTTP status of an answer, and the name of gRPC's status if it has one."""
+    status, number = int(raw["s"]), grpc.status_in(raw)
+    # Another HTTP status than 200 says itself what happened, and without an answer nothing did.
+    if number is None or status not in (0, 200):
+        return status, None
+    found = GRPC_STATUSES.get(number, GRPC_STATUSES[2])
+    return (found.http if status else 0), found.name
 
 
 def _bucket(text: str | None) -> int | None:
@@ -227,9 +247,14 @@ def classify(entry: Entry) -> Outcome | None:
     )
 
 
-def status_of(entry: Entry) -> str | None:
-    """Return the code that a user got, as `404`; None without an answer, or for half a request."""
-    return str(entry.status) if entry.status and not _is_unfinished(entry) else None
+def statuses_of(entry: Entry) -> tuple[str, ...]:
+    """Return the statuses that a user got, as `404`, or `503` and `UNAVAILABLE` for gRPC.
+
+    Empty without an answer, and for half a request.
+    """
+    if not entry.status or _is_unfinished(entry):
+        return ()
+    return (str(entry.status),) if entry.grpc is None else (str(entry.status), entry.grpc)
 
 
 def _is_answer(entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""Which HTTP a system speaks, asked before any user is: the gateway speaks HTTP/1.1 to systems.
+"""Which HTTP a system speaks, asked before any user is: the gateway speaks what the plan says.
 
 Neighbour: `changeover.procedures.baseline` asks whether a system is well.
 """
@@ -16,6 +16,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from changeover.domain.routing import System
+from changeover.plan.endpoint import HttpVersion
 from changeover.plan.model import Plan, SystemSpec
 
 LONGEST_SECONDS = 2.0
@@ -30,6 +31,8 @@ class Speaks(StrEnum):
     """What came back."""
 
     HTTP1 = "HTTP/1.1"
+    HTTP2 = "HTTP/2"
+    """Seen where the plan says so: whether it knows HTTP/1.1 as well is not asked."""
     HTTP2_ONLY = "HTTP/2 only"
     OTHER = "something else"
     NOTHING = "nothing"
@@ -43,15 +46,24 @@ class Found:
     system: System
     url: str
     speaks: Speaks
+    protocol: HttpVersion = "http1"
+
+    @classmethod
+    def of(cls, name: System, spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Found:
+        """Ask a system of a plan."""
+        return cls(name, spec.url, speaks(spec, longest=longest), spec.protocol)
 
     @property
     def is_unusable(self) -> bool:
         """Whether every call through the gateway would fail."""
-        return self.speaks is Speaks.HTTP2_ONLY
+        only = {"http1": Speaks.HTTP2_ONLY, "http2": Speaks.HTTP1}
+        return self.speaks is only[self.protocol]
 
 
 def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
     """Ask a system for its health page in HTTP/1.1, and whether it knows HTTP/2 if it does not.
+
+    One whose plan says `protocol: http2` is asked in HTTP/2 first.
 
     Args:
         spec: The system; its certificate is not checked, only its language.
@@ -60,6 +72,8 @@ def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
     url = urlsplit(spec.url)
     host = url.netloc.rpartition("@")[2]
     request = f"GET {spec.health} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    if spec.protocol == "http2" and _knows_http2(spec, longest):
+        return Speaks.HTTP2
     # Without ALPN, as the gateway asks.
     plain = _exchange(spec, request.encode(), b"HTTP/1.", longest=longest)
     if plain is not None and plain.startswith(b"HTTP/1."):
@@ -68,37 +82,45 @@ def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
         # Who refuses a connection refuses the next one.
         return Speaks.NOTHING
     framed = _exchange(spec, _PREFACE + _SETTINGS, None, protocol="h2", longest=longest)
-    if _is_settings(framed or b""):
+    if _is_settings(framed or b"") and spec.protocol == "http1":
         return Speaks.HTTP2_ONLY
     return Speaks.NOTHING if not plain and not framed else Speaks.OTHER
 
 
 def probe_all(plans: Iterable[Plan], *, longest: float = LONGEST_SECONDS) -> list[Found]:
     """Return what the systems of some plans speak; each address is asked once, all in parallel."""
-    asked: dict[tuple[System, str], SystemSpec] = {}
+    asked: dict[tuple[System, str, str], SystemSpec] = {}
     for plan in plans:
         for name in System:
             spec = plan.system(name)
-            asked[name, spec.url] = spec
-    found = []
+            asked[name, spec.url, spec.protocol] = spec
     with ThreadPoolExecutor(2 * len(System)) as pool:
-        answers = pool.map(lambda spec: speaks(spec, longest=longest), asked.values())
-        for (name, url), answer in zip(asked, answers, strict=True):
-            found.append(Found(name, url, answer))
-    return found
+        return list(pool.map(
+            lambda each: Found.of(each[0][0], each[1], longest=longest), asked.items()))
 
 
 def note(found: Found) -> str | None:
     """Return what a person should know about it, or None when it is as it should be."""
     what, where = f"{found.system} at {found.url}", "docs/gateway.md"
+    wanted = {"http1": "HTTP/1.1", "http2": "HTTP/2"}[found.protocol]
+    fails = "every call through the gateway would fail"
+    if found.speaks is Speaks.HTTP1 and found.is_unusable:
+        return (f"{what} speaks HTTP/1.1, but not HTTP/2 as the plan says (`protocol: http2`): "
+                f"{fails}; leave `protocol` out ({where})")
     return {
         Speaks.HTTP1: None,
-        Speaks.HTTP2_ONLY: f"{what} speaks HTTP/2 only (gRPC?), the gateway HTTP/1.1: every call "
-        f"through it would fail; have it listen in HTTP/1.1 too ({where})",
-        Speaks.OTHER: f"{what} answers, but not in HTTP/1.1: every call through the gateway "
-        "would fail; is that its address, and http or https right?",
-        Speaks.NOTHING: f"{what} does not answer now, so it is unknown whether it speaks HTTP/1.1",
+        Speaks.HTTP2: None,
+        Speaks.HTTP2_ONLY: f"{what} speaks HTTP/2 only (gRPC?), the gateway HTTP/1.1: {fails}; "
+        f"say `protocol: http2` ({where})",
+        Speaks.OTHER: f"{what} answers, but not in {wanted}: {fails}; "
+        "is that its address, and http or https right?",
+        Speaks.NOTHING: f"{what} does not answer now, so it is unknown whether it speaks {wanted}",
     }[found.speaks]
+
+
+def _knows_http2(spec: SystemSpec, longest: float) -> bool:
+    framed = _exchange(spec, _PREFACE + _SETTINGS, None, protocol="h2", longest=longest)
+    return _is_settings(framed or b"")
 
 
 def _exchange(

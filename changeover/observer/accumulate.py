@@ -19,7 +19,7 @@ from changeover.analysis.histogram import Histogram, bin_of
 from changeover.analysis.window import GATEWAY, SPLIT, Measurements, Met, Sample, fewest
 from changeover.clock import from_timestamp
 from changeover.domain.routing import System
-from changeover.gateway.accesslog import Entry, Outcome, classify, refusal, share_of, status_of
+from changeover.gateway.accesslog import Entry, Outcome, classify, refusal, share_of, statuses_of
 
 _SYSTEMS = frozenset(map(str, System))
 KEEP_SECONDS = 120
@@ -44,7 +44,7 @@ class _Tally:
         self._add_split(entry, outcome)
         if outcome.is_answer:
             self._add_answer(entry.body_bytes or 0)
-        if (status := status_of(entry)) is not None:
+        for status in statuses_of(entry):
             _count(self.statuses, status)
         if outcome.error is not None:
             _count(self.errors, outcome.error)

@@ -28,7 +28,7 @@ from changeover.analysis.back_pressure import Action, BackPressureState, Level, 
 from changeover.domain.audit import NewEvent
 from changeover.domain.messages import Message, Severity
 from changeover.errors import StoreError
-from changeover.machine.http import health_address, new_client
+from changeover.gateway import reaching
 from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import Traffic
 from changeover.plan.health import BackPressureSpec
@@ -56,16 +56,16 @@ _SEVERITY = {
 
 
 class Probe:
-    """Measures how long an address takes to answer; never waits longer than `seconds`.
+    """Measures how long a system takes to answer; never waits longer than `seconds`.
 
     A thread asks, because a system that trickles its answer would keep a client busy for ever.
     """
 
-    def __init__(self, address: str, seconds: float) -> None:
-        self._address, self._seconds = address, seconds
+    def __init__(self, system: SystemSpec, path: str, seconds: float) -> None:
+        self._address, self._seconds = reaching.address(system) + path, seconds
         self._free = threading.Semaphore(PROBES_AT_ONCE)
-        self._client = new_client(
-            timeout=max(2.0, seconds),
+        self._client = reaching.new_client(
+            system, timeout=max(2.0, seconds),
             limits=httpx.Limits(max_connections=PROBES_AT_ONCE, max_keepalive_connections=1))
 
     def ask(self) -> tuple[float | None, bool]:
@@ -163,7 +163,7 @@ class BackPressure:
             self._undo(stop)
             return
         probed = self.site.plan.system(spec.of)
-        probe = Probe(probed.url.rstrip("/") + spec.path, spec.frozen.total_seconds())
+        probe = Probe(probed, spec.path, spec.frozen.total_seconds())
         standby, over = LatestProbe(_health(self.site.plan.systems.baseline)), threading.Event()
         threading.Thread(target=standby.run, args=(over,), daemon=True).start()
         try:
@@ -309,4 +309,4 @@ class BackPressure:
 
 
 def _health(spec: SystemSpec) -> Probe:
-    return Probe(health_address(spec), spec.health_timeout.total_seconds())
+    return Probe(spec, spec.health, spec.health_timeout.total_seconds())

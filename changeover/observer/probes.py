@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from changeover.machine.http import health_address, new_client
+from changeover.gateway import reaching
 from changeover.plan.model import SystemSpec
 
 Report = Callable[[int, bool], None]
@@ -29,7 +29,7 @@ def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) 
     that hangs is reported as down once for each second, `health_timeout` later.
     """
     timeout = spec.health_timeout.total_seconds()
-    address = health_address(spec)
+    address = reaching.address(spec) + spec.health
     # One probe a second times out before these are used up, unless answers trickle.
     most = 2 * int(timeout) + 3
     asking = threading.Semaphore(most)
@@ -45,7 +45,7 @@ def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) 
             report(int(time.time()), is_up)
 
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=1)
-    with new_client(timeout=timeout, limits=limits) as client:
+    with reaching.new_client(spec, timeout=timeout, limits=limits) as client:
         # at full seconds: each second has one probe, however long the answers take
         while not stop.wait(1.0 - time.time() % 1.0):
             if asking.acquire(blocking=False):

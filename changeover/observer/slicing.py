@@ -21,7 +21,7 @@ from changeover.analysis.window import ErrorClass
 from changeover.domain.buckets import BUCKETS, number_of
 from changeover.domain.routing import System
 from changeover.domain.slices import SlowBound
-from changeover.gateway.accesslog import Entry, Outcome, status_of
+from changeover.gateway.accesslog import Entry, Outcome, statuses_of
 from changeover.gateway.envoy.choice import KEPT
 from changeover.plan.routing import KeyRule
 from changeover.plan.subsets import counted_in
@@ -181,7 +181,7 @@ class Slicer:
         found: list[str] = list(kinds)
         for each in self._wanted:
             if each.subset in subsets:
-                found += each.names(kinds, status_of(entry))
+                found += each.names(kinds, statuses_of(entry))
         bounds = [bound for bound in self._bounds if bound.subset in subsets]
         return found + _timed(entry, outcome, bounds)
 

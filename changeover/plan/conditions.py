@@ -30,7 +30,7 @@ from changeover.plan.metrics import (
 )
 from changeover.plan.paths import one_place
 from changeover.plan.ranks import RanksSpec
-from changeover.plan.statuses import STATUS_RATE, Statuses, reading
+from changeover.plan.statuses import Statuses, reading, unfit
 from changeover.plan.subsets import subset_of_segment
 
 BY_MINUTES = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
@@ -160,11 +160,8 @@ class Condition(Part):
             raise ValueError(
                 "`segment` works with metrics of traffic, outcomes and "
                 f"sources only, not with {self.metric}")
-        if (self.metric == STATUS_RATE) is (self.status is None):
-            raise ValueError(
-                f"{STATUS_RATE} needs `status`: a code such as 404, a class such as 4xx, or a list"
-                if self.status is None else
-                f"`status` works with {STATUS_RATE} only, not with {self.metric}")
+        if problem := unfit(self.metric, self.status):
+            raise ValueError(problem)
         return self
 
 

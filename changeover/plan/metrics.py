@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from changeover.plan import units
-from changeover.plan.statuses import STATUS_RATE, is_reading, statuses_of
+from changeover.plan.statuses import GRPC_STATUS, STATUS_RATE, is_reading, statuses_of
 
 Unit = Literal["share", "duration", "size", "number"]
 
@@ -58,7 +58,7 @@ class Metric:
 
 BY_BUCKET = frozenset({
     "error_rate", "server_error_rate", "user_error_rate", "client_error_rate", "redirect_rate",
-    "empty_rate", STATUS_RATE, "latency_p50", "latency_p95", "latency_p99",
+    "empty_rate", STATUS_RATE, GRPC_STATUS, "latency_p50", "latency_p95", "latency_p99",
 })
 """Metrics that are counted by bucket, so that checks and triggers against the baseline can be
 sequential. For checks there are more: `is_by_bucket`."""
@@ -93,7 +93,8 @@ class Catalogue(dict[str, Metric]):
             return Metric(name, "number", Source.EXTERNAL, words, f"{words}, from a source")
         if statuses := statuses_of(name):
             told = " or ".join(statuses)
-            return Metric(name, "share", Source.TRAFFIC, f"answers {told}",
+            kind = "answers of gRPC" if name.startswith(GRPC_STATUS) else "answers"
+            return Metric(name, "share", Source.TRAFFIC, f"{kind} {told}",
                           f"share of requests meant for the system that were answered {told}")
         number = name.removeprefix(QUALITY)
         return Metric(name, "number", Source.OUTCOME,
@@ -116,6 +117,9 @@ METRICS = Catalogue({
         Metric(STATUS_RATE, "share", Source.TRAFFIC, "answers with a status",
                "share of requests meant for the system that were answered with the check's "
                "`status`: a code, a class, or a list of them"),
+        Metric(GRPC_STATUS, "share", Source.TRAFFIC, "gRPC calls with a status",
+               "share of requests meant for the system that were calls of gRPC and ended with the "
+               "check's `status`: a name such as UNAVAILABLE, or a list of them"),
         Metric("redirect_rate", "share", Source.TRAFFIC, "redirects",
                "share of requests meant for the system that were answered 3xx, without 304"),
         Metric("empty_rate", "share", Source.TRAFFIC, "answers without a body",

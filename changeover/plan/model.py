@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from changeover.plan import units
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.conditions import CheckSpec
+from changeover.plan.endpoint import HttpVersion
 from changeover.plan.external import with_units
 from changeover.plan.fields import (
     Duration,
@@ -107,6 +108,14 @@ class SystemSpec(Part):
         "system's own keep-alive. 0: no limit.",
     )
     process: ProcessSpec | None = Field(None, description="Its process, for memory and CPU.")
+    protocol: HttpVersion = Field(
+        "http1", description="What the gateway speaks with it: `http1`, or `http2` (gRPC needs it; "
+        "without TLS the system must take HTTP/2 from the first byte).")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its address says everything about how it is reached."""
+        return self.protocol == "http1"
 
 
 class Systems(Part):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from changeover.plan import approving, hook_rules, route_rules, together, units, way_back
+from changeover.plan import approving, hook_rules, reachable, route_rules, together, units, way_back
 from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.empty_stages import (
@@ -58,7 +58,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *_triggers_make_sense(plan),
         *_conditions_can_be_met(plan),
         *_gate_is_free(plan),
-        *_addresses_differ(plan),
+        *(Problem(path, text) for path, text in reachable.problems(plan)),
         *_health_is_possible(plan),
         *_flags_fit(plan),
         *(Problem(path, text) for path, text in hook_rules.problems(plan)),
@@ -373,18 +373,6 @@ def _flags_fit(plan: Plan) -> Iterator[Problem]:
              "cutover.final.flags": final.flags if final else {}}
     for path, text in plan_faults(plan.flags, plan.routing.segments, plan.flag_segments, fixed):
         yield Problem(path, text)
-
-
-def _addresses_differ(plan: Plan) -> Iterator[Problem]:
-    baseline, candidate = (plan.system(name).url.rstrip("/") for name in ("baseline", "candidate"))
-    if baseline == candidate:
-        yield Problem(("systems", "candidate", "url"),
-                      f"{candidate} is also the baseline's address; "
-                      "the two systems need different ones")
-    for name, url in (("baseline", baseline), ("candidate", candidate)):
-        if url.partition("://")[2] == plan.routing.listen:
-            yield Problem(("routing", "listen"), f"{plan.routing.listen} is the {name}'s address; "
-                          "the gateway needs its own")
 
 
 def _stage_path(plan: Plan, stage: Stage) -> Location:

@@ -13,7 +13,8 @@ from changeover import clock
 from changeover.domain.procedures import Step, StepStatus, of_cutover
 from changeover.domain.rollout import Cutover
 from changeover.errors import Refused, Unreachable
-from changeover.machine.http import get, health_address
+from changeover.gateway import reaching
+from changeover.machine.http import get
 from changeover.plan.model import Plan, SystemSpec
 from changeover.procedures import levers
 from changeover.site.site import Site
@@ -125,7 +126,7 @@ def is_well(plan: Plan) -> bool:
 
 def answers_well(spec: SystemSpec) -> bool:
     """Whether a system's health answers 2xx in its time."""
-    return answers(health_address(spec), spec.health_timeout.total_seconds())
+    return reaching.is_well(spec)
 
 
 def answers(url: str, timeout: float) -> bool:

@@ -19,8 +19,8 @@ from typing import Any
 
 from changeover import clock
 from changeover.domain.audit import NewEvent
+from changeover.gateway import reaching
 from changeover.machine.environment import for_other_programs
-from changeover.machine.http import post
 from changeover.plan.model import Plan
 from changeover.plan.procedures import LeverSpec
 from changeover.site.site import Site
@@ -95,9 +95,8 @@ def _pulled(plan: Plan, lever: LeverSpec, key: str, repair: Mapping[str, str] | 
         if repair:
             env[REPAIR_VARIABLE] = json.dumps(dict(repair))
         return _run(lever.command, timeout, env)
-    url = plan.system(lever.of or "candidate").url.rstrip("/") + (lever.post or "")
     body = {**(lever.body or {}), **({REPAIR: dict(repair)} if repair else {})}
-    return _posted(url, body, timeout, key)
+    return _posted(plan, lever, body, key)
 
 
 def _run(command: Sequence[str], timeout: float, env: Mapping[str, str]) -> str:
@@ -119,12 +118,14 @@ def _run(command: Sequence[str], timeout: float, env: Mapping[str, str]) -> str:
     return ""
 
 
-def _posted(url: str, body: dict[str, Any], timeout: float, key: str) -> str:
+def _posted(plan: Plan, lever: LeverSpec, body: dict[str, Any], key: str) -> str:
     import httpx  # commands that pull no such lever start without it
 
     try:
         headers = {KEY_HEADER: key} if key else None
-        post(url, body, timeout=timeout, headers=headers).raise_for_status()
+        system = plan.system(lever.of or "candidate")
+        reaching.post(system, lever.post or "", body, timeout=lever.timeout.total_seconds(),
+                      headers=headers).raise_for_status()
     except httpx.HTTPStatusError as error:  # its text has the address, which may have a secret
         return f"{error.response.status_code} {error.response.reason_phrase}"
     except (OSError, httpx.HTTPError) as error:

@@ -22,6 +22,7 @@ from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.errors import ChangeoverError, Unreachable
+from changeover.gateway import reaching
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import PATIENT_SECONDS, Gateway
@@ -178,11 +179,11 @@ def _levers(plan: Plan) -> list[str]:
             if program != "python" and shutil.which(program) is None:
                 problems.append(f"lever {name}: there is no program {program}")
             continue
-        url = plan.system(lever.of or "candidate").url
+        system = plan.system(lever.of or "candidate")
         try:
-            get(url, timeout=ANSWER_SECONDS)
+            reaching.get(system, "/", timeout=ANSWER_SECONDS)
         except httpx.HTTPError as error:
-            problems.append(f"lever {name}: {url} does not answer ({type(error).__name__})")
+            problems.append(f"lever {name}: {system.url} does not answer ({type(error).__name__})")
     return problems
 
 

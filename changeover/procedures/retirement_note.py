@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import Any
 
 from changeover.errors import Refused
+from changeover.gateway import reaching
 from changeover.gateway.files import GatewayFiles
 from changeover.machine.files import READABLE_BY_ALL, write_atomically
-from changeover.machine.http import health_address
-from changeover.plan.model import Plan
+from changeover.plan.model import Plan, SystemSpec
 from changeover.procedures import baseline
 
 
@@ -25,8 +26,10 @@ def note(files: GatewayFiles, plan: Plan, *, now: datetime) -> None:
     content = {
         "name": spec.name,
         "at": now.isoformat(),
-        "health": health_address(spec),
+        "health": reaching.address(spec) + spec.health,
         "timeout": spec.health_timeout.total_seconds(),
+        # the address alone may not say how it is reached
+        "system": spec.model_dump(mode="json", exclude_unset=True, exclude={"process"}),
     }
     # `rollback.sh` may be run by another user than the one of the flows
     write_atomically(files.retired, json.dumps(content), mode=READABLE_BY_ALL)
@@ -47,9 +50,16 @@ def refuse(files: GatewayFiles) -> None:
         noted = json.loads(files.retired.read_bytes())
     except FileNotFoundError:
         return
-    if not baseline.answers(noted["health"], noted["timeout"]):
+    if not _is_well(noted):
         raise Refused(
             f"not rolled back because {noted['name']} was retired at {noted['at']} and is not well",
             where=noted["health"],
             next_step=f"Mend the candidate, or start the baseline; without {files.retired} users "
             "are sent there all the same")
+
+
+def _is_well(noted: dict[str, Any]) -> bool:
+    # a note of an older release says no more than the address
+    if "system" not in noted:
+        return baseline.answers(noted["health"], noted["timeout"])
+    return reaching.is_well(SystemSpec.model_validate(noted["system"]))

@@ -20,9 +20,9 @@ from changeover.errors import EnvironmentProblem
 from changeover.gateway.envoy.config import render_routes, with_version
 from changeover.gateway.files import GatewayFiles
 from changeover.machine.files import write_atomically
-from changeover.machine.http import health_address
 from changeover.plan.model import Plan
 from changeover.plan.procedures import LeverSpec
+from changeover.procedures import curling
 
 SCRIPT, ROUTES = "rollback.sh", "routes.template.json"
 _MARK = "@VERSION@"
@@ -77,12 +77,8 @@ _WELL = """
 # 0. Whether the baseline is well. 1: it is not, 2: nobody knows.
 well() {{
     if command -v curl > /dev/null 2>&1; then
-        curl -sf --noproxy '*' -m {timeout} -o /dev/null {health} || return 1
-    elif command -v python3 > /dev/null 2>&1; then
-        python3 -I -c 'import sys, urllib.request as u
-u.build_opener(u.ProxyHandler({{}})).open(sys.argv[1], timeout={timeout})' {health} \\
-            2>/dev/null || return 1
-    else
+        {curl} || return 1
+{python}    else
         return 2
     fi
 }}
@@ -91,6 +87,13 @@ if [ -f "$gateway/{retired}" ] && ! well; then
     echo "start it, or remove $gateway/{retired} to send users there all the same" >&2
     exit 2
 fi
+"""
+
+# Python's own client knows HTTP/1.1 and the system's authorities only.
+_WELL_BY_PYTHON = """    elif command -v python3 > /dev/null 2>&1; then
+        python3 -I -c 'import sys, urllib.request as u
+u.build_opener(u.ProxyHandler({{}})).open(sys.argv[1], timeout={timeout})' {health} \\
+            2>/dev/null || return 1
 """
 
 _BASELINE = """
@@ -209,9 +212,13 @@ def script(plan: Plan, files: GatewayFiles, undo: Sequence[str] = ()) -> str:
 
 def _well(plan: Plan, files: GatewayFiles) -> str:
     baseline = plan.systems.baseline
+    timeout = _seconds(baseline.health_timeout)
+    python = ""
+    if baseline.is_plain:
+        health = shlex.quote(curling.address(baseline, baseline.health))
+        python = _WELL_BY_PYTHON.format(health=health, timeout=timeout)
     return _WELL.format(
-        health=shlex.quote(health_address(baseline)),
-        timeout=_seconds(baseline.health_timeout), retired=files.retired.name)
+        curl=curling.health(baseline, timeout), python=python, retired=files.retired.name)
 
 
 def _bring_back(plan: Plan) -> str:
@@ -237,9 +244,10 @@ def _pull(plan: Plan, name: str) -> str:
 
 
 def _post(plan: Plan, lever: LeverSpec) -> list[str]:
-    url = plan.system(lever.of or "candidate").url.rstrip("/") + (lever.post or "")
-    return ["curl", "-sS", "-f", "--noproxy", "*", "-m", _seconds(lever.timeout), "-X", "POST",
-            "-H", "content-type: application/json", "-d", json.dumps(lever.body or {}), url]
+    system = plan.system(lever.of or "candidate")
+    return ["curl", "-sS", "-f", *curling.arguments(system), "-m", _seconds(lever.timeout),
+            "-X", "POST", "-H", "content-type: application/json",
+            "-d", json.dumps(lever.body or {}), curling.address(system, lever.post or "")]
 
 
 def _seconds(span: timedelta) -> str:

@@ -10,7 +10,7 @@ import httpx
 from changeover import clock
 from changeover.domain.routing import ON_USERS
 from changeover.errors import ChangeoverError
-from changeover.machine.http import get
+from changeover.gateway import reaching
 from changeover.plan.paths import value_at
 from changeover.plan.procedures import QueueSpec
 from changeover.procedures import baseline
@@ -139,9 +139,9 @@ def _not_empty(site: Site) -> list[str]:
 
 def _length_of(site: Site, queue: QueueSpec) -> tuple[float, str]:
     """Return how long a queue says that it is, and why it cannot be read."""
-    url = site.plan.system(queue.of).url.rstrip("/") + queue.path
+    system = site.plan.system(queue.of)
     try:
-        found = value_at(get(url, timeout=5).json(), queue.value)
+        found = value_at(reaching.get(system, queue.path, timeout=5).json(), queue.value)
         why = f"no number at {queue.value}"
     except (httpx.HTTPError, ValueError) as error:
         found, why = None, type(error).__name__

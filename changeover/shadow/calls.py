@@ -6,13 +6,15 @@ import asyncio
 import time
 
 from changeover.comparison.answers import Answer
+from changeover.gateway import reaching
 from changeover.gateway.envoy.protocol import ENVOYS_OWN
 from changeover.gateway.envoy.user_key import KEY_HEADER
 from changeover.plan.model import SystemSpec
+from changeover.shadow.dialling import dialler
 from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
 from changeover.shadow.pulse import Pulse
 from changeover.shadow.tap import Exchange
-from changeover.shadow.wire import Broke, Invalid, Received, Refused, Wire, as_text, head_of
+from changeover.shadow.wire import Broke, Invalid, Received, Refused, Sent, Wire, as_text
 
 SHADOW_HEADER = "x-changeover-shadow"
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -64,7 +66,8 @@ class Caller:
         self._timeout = timeout
         self._most = most_body
         # One byte more than may be compared shows that a body is too large.
-        self._wire = Wire(spec.url, most_body=most_body + 1)
+        self._spec = spec
+        self._wire = Wire(dialler(spec, most_body=most_body + 1))
 
     async def call(self, exchange: Exchange) -> Answer:
         """Return the system's answer to a copy; `error` says why there is none.
@@ -83,8 +86,7 @@ class Caller:
         try:
             async with asyncio.timeout(self._timeout):
                 found = await self._wire.ask(
-                    self._head(exchange), exchange.request_body,
-                    is_safe=exchange.method in SAFE, is_head=exchange.method == "HEAD")
+                    self._copy(exchange), is_safe=exchange.method in SAFE)
         except (Refused, Broke, Invalid, OSError, ValueError) as error:
             duration = time.perf_counter() - began
             own = self._pulse.late - late
@@ -93,8 +95,8 @@ class Caller:
             return Answer(duration=duration, error=_reason(error))
         return self._answer(found, time.perf_counter() - began)
 
-    def _head(self, exchange: Exchange) -> bytes:
-        """Return the head of a copy: the user's, except for what belongs to the connection."""
+    def _copy(self, exchange: Exchange) -> Sent:
+        """Return a copy: the user's request, except for what belongs to the connection."""
         left_out = _NOT_FORWARDED
         if exchange.method in SAFE:
             left_out = left_out | _CONDITIONS
@@ -104,12 +106,12 @@ class Caller:
                 headers.append((name, value))
         # Recorded requests have none: the recorded host is not the system that is asked now.
         if not any(name == "host" for name, _ in headers):
-            headers.insert(0, ("host", self._wire.host))
+            headers.insert(0, ("host", reaching.authority(self._spec)))
         # So that a system can leave copies out of its own statistics.
         headers.append((SHADOW_HEADER, "1"))
         if exchange.request_body or exchange.method in _WITH_LENGTH:
             headers.append(("content-length", str(len(exchange.request_body))))
-        return head_of(exchange.method, exchange.path, headers)
+        return Sent(exchange.method, exchange.path, headers, exchange.request_body)
 
     def _answer(self, found: Received, duration: float) -> Answer:
         headers = [(as_text(name), as_text(value)) for name, value in found.headers]

@@ -1,19 +1,18 @@
-"""HTTP/1.1 towards one system, byte for byte: a copy is exactly the request that the user sent.
+"""HTTP towards one system, byte for byte: a copy is exactly the request that the user sent.
 
 Client libraries tidy up what they send: they drop an empty query, encode blanks, and refuse header
 bytes that are not UTF-8. So the bytes are written here; answers are parsed by llhttp. It does
-nothing else: no redirects, no cookies, no decoding.
+nothing else: no redirects, no cookies, no decoding. Neighbour: `changeover.shadow.streams` has
+HTTP/2.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
-from urllib.parse import urlsplit
+from typing import Protocol, cast
 
 import httptools
 
@@ -35,6 +34,38 @@ class Invalid(Exception):
     """What came is not an HTTP/1 answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request as it is sent.
+
+    Args:
+        method: As GET.
+        target: Path with query.
+        headers: In order, `host` among them, with a length where there is a body.
+        body: Its body.
+
+    Raises:
+        ValueError: A part has a line end in it, which would make it two lines.
+    """
+
+    method: str
+    target: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes = b""
+
+    def __post_init__(self) -> None:
+        for part in (self.method, self.target, *(text for pair in self.headers for text in pair)):
+            if "\r" in part or "\n" in part or "\0" in part:
+                raise ValueError("a line end in a request's head")
+
+    def as_http1(self) -> bytes:
+        """Return its bytes in HTTP/1.1."""
+        lines = [f"{self.method} {self.target} HTTP/1.1"]
+        for name, value in self.headers:
+            lines.append(f"{name}: {value}")
+        return as_bytes("\r\n".join(lines)) + b"\r\n\r\n" + self.body
+
+
 @dataclass(slots=True)
 class Received:
     """An answer as it came, with the beginning of a body that is longer than the limit."""
@@ -54,39 +85,39 @@ def as_text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def head_of(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """Return a request's head.
+class Connection(Protocol):
+    """One connection; one request at a time."""
 
-    Raises:
-        ValueError: A part has a line end in it, which would make it two lines.
-    """
-    lines = [f"{method} {target} HTTP/1.1"]
-    for name, value in headers:
-        lines.append(f"{name}: {value}")
-    for line in lines:
-        if "\r" in line or "\n" in line or "\0" in line:
-            raise ValueError("a line end in a request's head")
-    return as_bytes("\r\n".join(lines)) + b"\r\n\r\n"
+    used: float
+    is_reusable: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of the present answer has come."""
+
+    async def ask(self, request: Sent) -> Received:
+        """Send a request and wait for its answer."""
+
+    def close(self) -> None:
+        """Close at once."""
 
 
 class Wire:
     """Connections to one system, reused while they are good.
 
     Args:
-        url: Scheme, host and port.
-        most_body: Bytes of a body that are read; the rest of a longer one is not received.
+        make: Makes a connection.
     """
 
-    def __init__(self, url: str, *, most_body: int) -> None:
-        parts = urlsplit(url)
-        is_tls = parts.scheme == "https"
-        self.host = parts.netloc.rpartition("@")[2]
-        self._address = parts.hostname or "", parts.port or (443 if is_tls else 80)
-        self._tls = ssl.create_default_context() if is_tls else None
-        self._most = most_body
-        self._idle: list[_Connection] = []
+    def __init__(self, make: Callable[[], Awaitable[Connection]]) -> None:
+        self._make = make
+        self._idle: list[Connection] = []
 
-    async def ask(self, head: bytes, body: bytes, *, is_safe: bool, is_head: bool) -> Received:
+    async def ask(self, request: Sent, *, is_safe: bool) -> Received:
         """Send a request and return the answer.
 
         A reused connection that ends before the first byte of an answer was closed by the system
@@ -100,11 +131,11 @@ class Wire:
         idle = self._pop_idle()
         if idle is not None:
             try:
-                return await self._over(idle, head + body, is_head=is_head)
+                return await self._over(idle, request)
             except Broke:
                 if not is_safe or idle.has_begun:
                     raise
-        return await self._over(await self._connect(), head + body, is_head=is_head)
+        return await self._over(await self._connect(), request)
 
     async def close(self) -> None:
         """Close the idle connections."""
@@ -112,9 +143,9 @@ class Wire:
             connection.close()
         self._idle.clear()
 
-    async def _over(self, connection: _Connection, data: bytes, *, is_head: bool) -> Received:
+    async def _over(self, connection: Connection, request: Sent) -> Received:
         try:
-            found = await connection.ask(data, is_head=is_head)
+            found = await connection.ask(request)
         # Also when the caller's time is over: an answer may still come, to whoever asks next.
         except BaseException:
             connection.close()
@@ -126,7 +157,7 @@ class Wire:
             connection.close()
         return found
 
-    def _pop_idle(self) -> _Connection | None:
+    def _pop_idle(self) -> Connection | None:
         """Return an idle connection that is still good."""
         while self._idle:
             connection = self._idle.pop()
@@ -135,23 +166,23 @@ class Wire:
             connection.close()
         return None
 
-    async def _connect(self) -> _Connection:
-        loop = asyncio.get_running_loop()
+    async def _connect(self) -> Connection:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self._most), *self._address, ssl=self._tls,
-                    server_hostname=self._address[0] if self._tls else None)
+                return await self._make()
         # An OSError, too, but "timeout" says more than "no connection".
         except TimeoutError:
             raise
         except OSError as error:
             raise Refused(str(error)) from error
-        return connection
 
 
-class _Connection(asyncio.Protocol):
-    """One connection; one request at a time."""
+class Http1(asyncio.Protocol):
+    """One connection of HTTP/1.1.
+
+    Args:
+        most: Bytes of a body that are read; the rest of a longer one is not received.
+    """
 
     def __init__(self, most: int) -> None:
         self.used = time.monotonic()
@@ -171,14 +202,14 @@ class _Connection(asyncio.Protocol):
         """Whether a part of the present answer has come."""
         return self._reading is not None and self._reading.has_begun
 
-    async def ask(self, data: bytes, *, is_head: bool) -> Received:
+    async def ask(self, request: Sent) -> Received:
         """Send a request and wait for its answer."""
         self.is_reusable, self._reading = False, None
         if self._transport is None:
             raise Broke
-        self._reading = _Reading(self._most, is_head=is_head)
+        self._reading = _Reading(self._most, is_head=request.method == "HEAD")
         self._waiter = asyncio.get_running_loop().create_future()
-        self._transport.write(data)
+        self._transport.write(request.as_http1())
         return await self._waiter
 
     def close(self) -> None:

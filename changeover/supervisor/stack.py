@@ -17,11 +17,10 @@ import psutil
 from changeover import clock
 from changeover.domain.routing import System
 from changeover.errors import Refused, Unreachable
-from changeover.gateway import probe
+from changeover.gateway import probe, reaching
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.machine.environment import FRUGAL
-from changeover.machine.http import health_address
 from changeover.machine.ports import require_free
 from changeover.plan import units
 from changeover.plan.hook_rules import has_load
@@ -318,22 +317,23 @@ class Stack:
         """Whether a system's health is good.
 
         Raises:
-            Refused: It speaks HTTP/2 only: every user's call would fail.
+            Refused: It does not speak the plan's protocol: every user's call would fail.
         """
         spec = self.plan.system(name)
         if baseline.answers_well(spec):
             return True
-        found = probe.Found(name, spec.url, probe.speaks(spec))
+        found = probe.Found.of(name, spec)
         if found.is_unusable:
             raise Refused(
-                f"not started because {probe.note(found)}", where=f"systems.{name}.url",
-                next_step="Give an address of it that speaks HTTP/1.1; gRPC is not carried yet",
+                f"not started because {probe.note(found)}", where=f"systems.{name}.protocol",
+                next_step=f"Set `protocol` in systems.{name} to what it speaks",
             )
         return False
 
     def _address(self, name: str) -> str:
         if name in ("baseline", "candidate"):
-            return health_address(self.plan.system(name))
+            spec = self.plan.system(name)
+            return reaching.address(spec) + spec.health
         other = {"prefect-server": self.api_url, "console": self.console_url}
         return other.get(name, self.plan.routing.listen)
 

@@ -21,7 +21,7 @@ from changeover.analysis.histogram import BINS_PER_DECADE, bin_of
 from changeover.analysis.window import GATEWAY, SHADOW, ErrorClass
 from changeover.plan.conditions import Condition
 from changeover.plan.metrics import CPU_PER_REQUEST, THROUGHPUT, Source
-from changeover.plan.statuses import STATUS_RATE, has_status
+from changeover.plan.statuses import WITH_STATUS, has_status
 from changeover.plan.triggers import TriggerSpec
 
 Reals = NDArray[np.float64]
@@ -77,7 +77,7 @@ def _whole(spec: Condition) -> Reading | None:
         return Reading(None, _extreme(spec, name), lambda row: float(name in row))
     if spec.metric in _UNCOUNTED:
         return Reading(None, _field("requests"), _field("requests"))
-    if spec.metric == STATUS_RATE:
+    if spec.metric in WITH_STATUS:
         return _answered(list(spec.status or []))
     return _READINGS[spec.metric]
 

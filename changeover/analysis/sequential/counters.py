@@ -16,7 +16,7 @@ from changeover.domain.slices import SlowBound
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import OUTCOME_ERRORS, Source
 from changeover.plan.model import Plan
-from changeover.plan.statuses import STATUS_RATE, has_status, statuses_of
+from changeover.plan.statuses import WITH_STATUS, has_status, statuses_of
 from changeover.plan.subsets import counted_in
 
 COUNTED: Mapping[str, tuple[Counter, Counter]] = {
@@ -46,15 +46,15 @@ class Wanted:
     kinds: frozenset[str]
     readings: tuple[str, ...]
 
-    def names(self, kinds: Iterable[str], status: str | None) -> list[str]:
+    def names(self, kinds: Iterable[str], statuses: Iterable[str]) -> list[str]:
         """Return the names of the counters that a request of the subset is in.
 
         Args:
             kinds: The counters of all requests that it is in.
-            status: The code that it was answered with; None without an answer.
+            statuses: What it was answered with; none without an answer.
         """
         found = [kind for kind in kinds if kind in self.kinds]
-        if status is not None:
+        for status in statuses:
             found += [each for each in self.readings if has_status(status, statuses_of(each))]
         return [counted_in(self.subset, name) for name in found]
 
@@ -150,7 +150,7 @@ def _kinds_of(check: CheckSpec) -> tuple[str, str]:
         return scale.events, scale.of
     if check.metric == OUTCOME_ERRORS:
         return REPORTED
-    if check.metric == STATUS_RATE:
+    if check.metric in WITH_STATUS:
         return check.measured.name, Counter.REQUESTS
     events, of = COUNTED[check.metric]
     return events, of

@@ -19,7 +19,8 @@ from changeover.checks import agreement
 from changeover.checks.health.result import Health, worst
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
-from changeover.machine.http import get, health_address
+from changeover.gateway import reaching
+from changeover.machine.http import get
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.health import Issue, ItemsSpec, MemoryLimitSpec, NodeSpec, ServiceSpec
 from changeover.plan.model import ProcessSpec, SystemSpec
@@ -33,8 +34,7 @@ NODE_SECONDS = 3.0
 def answers(spec: SystemSpec, role: str) -> Health:
     """Ask a system for its health."""
     try:
-        seconds = spec.health_timeout.total_seconds()
-        answer = get(health_address(spec), timeout=seconds)
+        answer = reaching.health(spec)
     except httpx.HTTPError as error:
         what = f"{spec.name} does not answer ({type(error).__name__})"
         return Health(Status.CRITICAL, what, {}, Issue.SERVICE_DOWN, role)
@@ -59,7 +59,7 @@ def claims(spec: ItemsSpec, site: Site) -> Health:
 def node(spec: NodeSpec, target: CheckTarget) -> Health:
     """Read a node's figures and compare them with what the plan allows."""
     try:
-        answer = get(target.url(spec.of) + spec.path, timeout=NODE_SECONDS)
+        answer = target.get(spec.of, spec.path, timeout=NODE_SECONDS)
         figures = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         what = f"returns no figures ({type(error).__name__})"

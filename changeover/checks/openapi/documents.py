@@ -105,16 +105,24 @@ def _named(node: Any) -> Any:
     return [_named(part) for part in node] if isinstance(node, list) else node
 
 
-def read(source: str, root: Path | None = None) -> Json:
+def read(
+    source: str, root: Path | None = None, *, fetch: Callable[[str], bytes] | None = None
+) -> Json:
     """Return the document at an address or in a file, with what it refers to inside.
 
     Only files in the folder of the document (`root`) and addresses of the document's own host are
     opened; any other reference stays as it is, and leads nowhere.
 
+    Args:
+        source: The address or the file.
+        root: The folder of a file.
+        fetch: Gets what is at an address of a system; default: from its address alone.
+
     Raises:
         InvalidInput: The document cannot be had, or is no OpenAPI document.
     """
-    fetch = _fetch if root is None else lambda where: _file(where, root)
+    if fetch is None:
+        fetch = _fetch if root is None else lambda where: _file(where, root)
     try:
         document = parse(fetch(source), source)
     except (httpx.HTTPError, OSError, ValueError) as error:

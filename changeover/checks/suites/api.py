@@ -58,7 +58,11 @@ def _document(where: str, target: CheckTarget, side: str) -> Json:
         InvalidInput: It cannot be read, or is no OpenAPI document.
     """
     if where.startswith("/"):
-        return documents.read(target.url(side) + where)
+        def fetch(url: str) -> bytes:
+            with target.client(side, timeout=10) as client:
+                return client.get(url).raise_for_status().content
+
+        return documents.read(target.url(side) + where, fetch=fetch)
     path = target.folder / where
     return documents.read(str(path), root=path.parent)
 

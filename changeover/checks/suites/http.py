@@ -15,7 +15,6 @@ from changeover.checks.suites.result import CheckResult, judged
 from changeover.checks.suites.target import CheckTarget
 from changeover.comparison.answers import compare_bodies
 from changeover.comparison.documents import Unparsable, parse_json
-from changeover.machine.http import new_client
 from changeover.plan.paths import MISSING, value_at
 from changeover.plan.suites import HttpCheck
 from changeover.shadow.judging import Judge
@@ -30,11 +29,12 @@ def check_http(spec: HttpCheck, target: CheckTarget) -> CheckResult:
     is_safe = spec.method in ("GET", "HEAD", "OPTIONS")
     repeats = 3 if spec.within and is_safe else 1
     try:
-        with _client(spec) as client:
+        with _client(spec, target, spec.of) as client:
             tries = [_timed(client, spec, url) for _ in range(repeats)]
-            other = None
-            if spec.like_baseline:
-                there = target.url("baseline") + spec.path
+        other = None
+        if spec.like_baseline:
+            there = target.url("baseline") + spec.path
+            with _client(spec, target, "baseline") as client:
                 other = client.send(_request(client, spec, there))
     except httpx.HTTPError as error:
         why = type(error).__name__
@@ -58,8 +58,8 @@ def check_http(spec: HttpCheck, target: CheckTarget) -> CheckResult:
     )
 
 
-def _client(spec: HttpCheck) -> httpx.Client:
-    return new_client(timeout=spec.timeout.total_seconds())
+def _client(spec: HttpCheck, target: CheckTarget, host: str) -> httpx.Client:
+    return target.client(host, timeout=spec.timeout.total_seconds())
 
 
 def _request(client: httpx.Client, spec: HttpCheck, url: str) -> httpx.Request:

@@ -17,7 +17,6 @@ from changeover.domain.routing import RoutingState
 from changeover.errors import Unreachable
 from changeover.flags.evaluate import Evaluator
 from changeover.gateway.publish import Gateway
-from changeover.machine.http import get
 from changeover.plan.suites import FlagsCheck, GatewayCheck, ResourceCheck
 from changeover.plan.units import format_size, parse_address
 from changeover.store import flags, routing
@@ -97,8 +96,8 @@ def _wrong_at(target: CheckTarget, gateway: Gateway, state: RoutingState) -> lis
             if not count:
                 problems.append(f"{name} has no healthy host")
     try:
-        address = target.url("gateway") + target.plan.systems.baseline.health
-        status = get(address, timeout=5).status_code
+        health = target.plan.systems.baseline.health
+        status = target.get("gateway", health, timeout=5).status_code
         # Maintenance is answered with 503 on purpose.
         if status >= 500 and not state.maintenance:
             problems.append(f"a request through the gateway is answered with {status}")

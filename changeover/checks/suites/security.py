@@ -13,7 +13,6 @@ import httpx
 
 from changeover.checks.suites.result import CheckResult, judged
 from changeover.checks.suites.target import CheckTarget
-from changeover.machine.http import new_client, tls
 from changeover.plan.suites import SecurityCheck
 from changeover.plan.units import format_duration
 
@@ -33,8 +32,10 @@ def check_security(spec: SecurityCheck, target: CheckTarget) -> CheckResult:
         tried += 1
         problems += _certificate(spec, target.url(spec.of), spec.certificate)
     try:
-        trusted = ssl.create_default_context(cafile=spec.ca_file) if spec.ca_file else tls()
-        with new_client(timeout=10, base_url=target.url(spec.of), verify=trusted) as client:
+        own = {"verify": ssl.create_default_context(cafile=spec.ca_file)} if spec.ca_file else {}
+        with target.client(
+            spec.of, timeout=10, base_url=target.url(spec.of), **own
+        ) as client:
             for part in (_authentication, _headers, _methods, _broken_input):
                 found = part(spec, client)
                 tried += found[0]

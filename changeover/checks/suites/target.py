@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from changeover.gateway import reaching
+from changeover.machine import http
 from changeover.plan.model import Plan
 from changeover.site.site import Site
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +45,23 @@ class CheckTarget:
         """Return the address of the baseline, the candidate or the gateway."""
         if host == "gateway":
             return f"http://{self.plan.routing.listen}"
-        return self.plan.system(host).url.rstrip("/")
+        return reaching.address(self.plan.system(host))
+
+    def client(
+        self, host: str, *, timeout: float, **options: Any
+    ) -> httpx.Client:
+        """Return a client for the baseline, the candidate or the gateway; the caller closes it.
+
+        Args:
+            host: Who is asked; requests begin with `url(host)`.
+            timeout: Longest wait for a connection and for each part of an answer, in seconds.
+            options: Further settings of httpx.Client.
+        """
+        if host == "gateway":
+            return http.new_client(timeout=timeout, **options)
+        return reaching.new_client(self.plan.system(host), timeout=timeout, **options)
+
+    def get(self, host: str, path: str, *, timeout: float) -> httpx.Response:
+        """Ask a host once; raises httpx.HTTPError when no answer comes in time."""
+        with self.client(host, timeout=timeout) as client:
+            return client.get(self.url(host) + path)

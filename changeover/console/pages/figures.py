@@ -11,7 +11,7 @@ from changeover.console.pages.view import Look
 from changeover.domain.routing import System
 from changeover.plan.conditions import OnFail
 from changeover.plan.metrics import METRICS, QUALITY, Source, format_value, metric_of
-from changeover.plan.statuses import STATUS_RATE
+from changeover.plan.statuses import WITH_STATUS
 from changeover.plan.subsets import in_words
 from changeover.store import samples
 
@@ -63,7 +63,7 @@ def _metrics(sources: tuple[Source, ...]) -> list[str]:
     names = []
     for name, metric in METRICS.items():
         # a rate of statuses says nothing without the statuses that a check names
-        if metric.source in sources and name != STATUS_RATE:
+        if metric.source in sources and name not in WITH_STATUS:
             names.append(name)
     return names
 

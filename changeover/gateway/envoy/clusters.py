@@ -19,7 +19,7 @@ def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
     candidate = plan.systems.candidate
     behind = [_cluster("candidate", candidate)]
     if concurrency.is_limited(plan):
-        behind = [_hop(files), _cluster(concurrency.LIMITED, candidate)]
+        behind = [_hop(files, candidate), _cluster(concurrency.LIMITED, candidate)]
     return {
         "version_info": "1",
         "resources": [
@@ -64,7 +64,7 @@ def _cluster(name: str, system: SystemSpec) -> Json:
         "circuit_breakers": _circuit_breakers(
             system.concurrency, *((20, 10) if name == "baseline" else ())),
         "typed_extension_protocol_options": protocol.towards_system(
-            idle_timeout=time_limits.seconds(system.keep_alive)),
+            system.protocol, idle_timeout=time_limits.seconds(system.keep_alive)),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [
@@ -77,11 +77,11 @@ def _cluster(name: str, system: SystemSpec) -> Json:
     if name == "candidate":
         cluster["outlier_detection"] = _outlier_detection()
     if url.scheme == "https":
-        cluster["transport_socket"] = _tls(url.hostname or "")
+        cluster["transport_socket"] = _tls(url.hostname or "", system)
     return cluster
 
 
-def _hop(files: GatewayFiles) -> Json:
+def _hop(files: GatewayFiles, candidate: SystemSpec) -> Json:
     """Return the candidate's cluster when its limit is behind a second hop."""
     return {
         "@type": _TYPE + "config.cluster.v3.Cluster",
@@ -93,7 +93,7 @@ def _hop(files: GatewayFiles) -> Json:
         "outlier_detection": _outlier_detection(),
         # Shorter than the hop keeps them, as with every system.
         "typed_extension_protocol_options": protocol.towards_system(
-            idle_timeout=time_limits.HOP_IDLE),
+            candidate.protocol, idle_timeout=time_limits.HOP_IDLE),
         "load_assignment": {
             "cluster_name": "candidate",
             "endpoints": [{"lb_endpoints": [
@@ -141,7 +141,8 @@ def _circuit_breakers(
     return {"thresholds": [threshold]}
 
 
-def _tls(hostname: str) -> Json:
+def _tls(hostname: str, system: SystemSpec) -> Json:
+    offered = {"alpn_protocols": ["h2"]} if system.protocol == "http2" else {}
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -149,6 +150,7 @@ def _tls(hostname: str) -> Json:
             "sni": hostname,
             # Without it Envoy accepts any certificate.
             "common_tls_context": {
+                **offered,
                 "validation_context": {
                     "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
                     "match_typed_subject_alt_names": [{"san_type": "DNS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway.envoy import forwarded, protocol, subsets, tap, time_limits, user_key
+from changeover.gateway.envoy import forwarded, grpc, protocol, subsets, tap, time_limits, user_key
 from changeover.gateway.envoy.synthetic import TOLD_HEADER
 from changeover.gateway.envoy.user_key import KEY_HEADER
 from changeover.gateway.files import GatewayFiles
@@ -106,6 +106,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "m": "%REQ(:METHOD)%",
                     "b": "%BYTES_SENT%",
                     "i": "%REQ(X-REQUEST-ID)%",
+                    **grpc.log_field(plan),
                     **subsets.log_field(plan),
                 }
             },

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from changeover.plan.endpoint import HttpVersion
+
 Json = dict[str, Any]
 
 MOST_HEADERS = 1_000
@@ -25,6 +27,12 @@ RUNTIME: Json = {
     # A fragment is no part of a request (RFC 9112, section 3.2): it is left out, not refused.
     "envoy.reloadable_features.http_reject_path_with_fragment": False,
 }
+_HTTP2: Json = {"http2_protocol_options": {
+    # Websockets go as extended CONNECT (RFC 8441), to systems that offer it.
+    "allow_connect": True,
+    # A connection that died is found by this; all streams of a process share it.
+    "connection_keepalive": {"interval": "10s", "timeout": "5s"},
+}}
 _TYPE = "type.googleapis.com/envoy."
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -55,17 +63,18 @@ def common(*, spare: int = 0) -> Json:
     return {"max_headers_count": MOST_HEADERS + spare}
 
 
-def towards_system(**also: Any) -> Json:
-    """Return a cluster's options for HTTP/1.1 with a system.
+def towards_system(version: HttpVersion = "http1", **also: Any) -> Json:
+    """Return a cluster's options for HTTP with a system.
 
     Args:
+        version: What the system speaks.
         also: More options that are common to all versions of HTTP, as `idle_timeout`.
     """
     return {_OPTIONS: {
         "@type": f"{_TYPE}{_OPTIONS.removeprefix('envoy.')}",
         "common_http_protocol_options": {
             **common(), "max_response_headers_kb": MOST_HEADER_KB, **also},
-        "explicit_http_config": {"http_protocol_options": {
+        "explicit_http_config": _HTTP2 if version == "http2" else {"http_protocol_options": {
             **_http1(),
             # An answer with both lengths: the chunks count, as for every client (RFC 9112, 6.3).
             # A request with both is refused: that is how requests are smuggled.

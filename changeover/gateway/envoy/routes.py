@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState, place_of
-from changeover.gateway.envoy import choice, concurrency, tap, time_limits, user_key
+from changeover.gateway.envoy import choice, concurrency, grpc, tap, time_limits, user_key
 from changeover.gateway.envoy.matching import of_segment, string
 from changeover.plan.model import Plan
 from changeover.plan.routes import RouteSpec
@@ -150,6 +150,7 @@ def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     return [
         *routes,
         *_tapped(plan, target, headers),
+        *grpc.routes(plan, lambda kind: _route(plan, target, [kind, *headers], is_safe=False)),
         _route(plan, target, [get, *headers], is_safe=True),
         _route(plan, target, [*headers, method], is_safe=True),
         _route(plan, target, headers, is_safe=False),

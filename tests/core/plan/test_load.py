@@ -118,6 +118,8 @@ def test_segments_stay_moved_in_later_stages() -> None:
          "listen: 127.0.0.1:3\n  issue: {cookie: a, same_site: none, secure: false}",
          "browsers drop a cookie with same_site none that is not secure"),
         ("listen: 127.0.0.1:3", "listen: 127.0.0.1:3\n  keyless: both", "line 7, routing.keyless"),
+        ("name: new,", "name: new, protocol: h2,", "line 4, systems.candidate.protocol"),
+        ("name: new,", "name: new, protocol: http3,", "allowed are http1, http2"),
         ("action: rollback", "action: rolback", "did you mean 'rollback'?"),
         ("action: rollback", "action: rollback, urgent: false",
          "line 16, triggers[0].urgent: `urgent: false` needs `rollback.return`"),

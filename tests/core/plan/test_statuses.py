@@ -32,9 +32,21 @@ def test_status_rate_is_shown_with_its_statuses(status: object, reading: str, wo
     assert METRICS[reading].words == words
 
 
+def test_grpc_status_is_shown_with_its_statuses() -> None:
+    """Names in any case, as gRPC's libraries write them."""
+    asked = check(metric="grpc_status", status=["unavailable", "INTERNAL"])
+    assert asked.measured.name == "grpc_status INTERNAL UNAVAILABLE"
+    assert METRICS[asked.measured.name].words == "answers of gRPC INTERNAL or UNAVAILABLE"
+    assert is_reading(asked.measured.name)
+
+
 @pytest.mark.parametrize(("parts", "words"), [
     ({}, "needs `status`"),
-    ({"status": 404, "metric": "error_rate"}, "works with status_rate only"),
+    ({"metric": "grpc_status"}, "grpc_status needs `status`: one of OK, CANCELLED, UNKNOWN"),
+    ({"metric": "grpc_status", "status": 503}, "grpc_status needs `status`: one of OK"),
+    ({"status": "UNAVAILABLE"}, "status_rate needs `status`: a code"),
+    ({"status": "BROKEN"}, "allowed are codes from 100 to 599 .* and for grpc_status OK"),
+    ({"status": 404, "metric": "error_rate"}, "works with status_rate and grpc_status only"),
     ({"status": "6xx"}, "'6xx' is no status"),
     ({"status": 99}, "'99' is no status"),
     ({"status": []}, "`status` is empty"),

@@ -109,7 +109,16 @@ def test_grpc_server_speaks_http2_only() -> None:
     with grpc_server() as port:
         found = Found(System.BASELINE, "url", speaks(_spec(port)))
     assert found.is_unusable
-    assert "HTTP/2 only" in str(note(found))
+    assert "`protocol: http2`" in str(note(found))
+
+
+def test_system_that_should_speak_http2_and_does_not_is_said() -> None:
+    """The other way round no call would work either."""
+    with each(_says(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")) as port:
+        spec = _spec(port).model_copy(update={"protocol": "http2"})
+        found = Found.of(System.BASELINE, spec)
+    assert found.is_unusable
+    assert "but not HTTP/2 as the plan says" in str(note(found))
 
 
 @pytest.mark.parametrize(("serve", "expected"), [
@@ -180,4 +189,4 @@ def test_up_refuses_before_a_user_is_served(grpc_plan: Path, tmp_path: Path) -> 
     """Exit code 4, the system, and what to do."""
     text = up(grpc_plan, tmp_path, "--console", f"127.0.0.1:{free_port()}", code=4)
     assert "speaks HTTP/2 only" in text
-    assert "systems.baseline.url" in text
+    assert "systems.baseline.protocol" in text

@@ -1,0 +1,60 @@
+"""Calls of gRPC: streams without a limit of their own, and how calls ended. Pure.
+
+A call that failed has HTTP's status 200, and gRPC's own status behind the answer. Where a system
+speaks HTTP/2 the log has it, and `changeover.gateway.accesslog` reads it as the HTTP status that it
+stands for. All of this is in the configuration of such plans only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from changeover.domain.routing import System
+from changeover.gateway.envoy import time_limits
+from changeover.gateway.envoy.matching import string
+from changeover.plan.model import Plan
+
+Json = dict[str, Any]
+
+FIELD = "g"
+"""Where a line of the log has the status."""
+
+
+def is_possible(plan: Plan) -> bool:
+    """Whether a system speaks HTTP/2, without which there is no gRPC."""
+    return any(plan.system(name).protocol == "http2" for name in System)
+
+
+def log_field(plan: Plan) -> Json:
+    """Return the field of the log's lines that has gRPC's status."""
+    return {FIELD: "%GRPC_STATUS_NUMBER%"} if is_possible(plan) else {}
+
+
+def status_in(line: Json) -> int | None:
+    """Return gRPC's status in a line of the log; None for requests that are not gRPC."""
+    found = line.get(FIELD)
+    return None if found in (None, "", "-") else int(found)
+
+
+def routes(plan: Plan, make: Callable[[Json], Json]) -> list[Json]:
+    """Return the routes of gRPC: streams both ways may last, and calls end at their deadline.
+
+    Args:
+        plan: The migration's plan.
+        make: Makes the route of requests that a matcher of headers describes.
+    """
+    if not is_possible(plan):
+        return []
+    # Not `application/grpc-web`, which is HTTP/1.1 like any other.
+    route = make(string("content-type", {"safe_regex": {"regex": r"application/grpc(?:[+;].*)?"}}))
+    action = route["route"]
+    # A server that streams may begin late. The client's own deadline ends a call that hangs, and a
+    # little earlier than the client does, so that it counts against the system.
+    return [{**route, "route": {
+        **action,
+        "idle_timeout": time_limits.LONG_LIVED,
+        "retry_policy": {**action["retry_policy"], "per_try_timeout": "0s"},
+        "max_stream_duration": {"grpc_timeout_header_max": "0s",
+                                "grpc_timeout_header_offset": "0.02s"},
+    }}]

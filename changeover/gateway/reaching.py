@@ -1,0 +1,78 @@
+"""HTTP clients that reach a system as the gateway reaches it.
+
+Whoever asks a system directly (probes, checks, levers) asks here, so that what people see of a
+system is what its users get. httpx is imported when a client is made: commands that need none start
+faster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from changeover.machine import http
+from changeover.plan.model import SystemSpec
+
+if TYPE_CHECKING:
+    import httpx
+
+
+def address(system: SystemSpec) -> str:
+    """Return what stands before a path in a request's address, without a slash at its end."""
+    return system.url.rstrip("/")
+
+
+def authority(system: SystemSpec) -> str:
+    """Return the host that a request names which has none of its own."""
+    return urlsplit(system.url).netloc.rpartition("@")[2]
+
+
+def new_client(
+    system: SystemSpec, *, timeout: float | httpx.Timeout, **options: Any
+) -> httpx.Client:
+    """Return a client for one system; the caller closes it.
+
+    Args:
+        system: The system; requests name their whole address: `address(system)` and a path.
+        timeout: Longest wait for a connection and for each part of an answer, in seconds.
+        options: Further settings of httpx.Client.
+    """
+    if system.is_plain:
+        return http.new_client(timeout=timeout, **options)
+    import httpx
+
+    from changeover.gateway.transport import SystemTransport
+
+    limits = options.pop("limits", httpx.Limits(max_connections=100, max_keepalive_connections=20))
+    return http.new_client(
+        timeout=timeout, transport=SystemTransport(system, limits=limits), **options)
+
+
+def get(system: SystemSpec, path: str, *, timeout: float) -> httpx.Response:
+    """Ask a system once; raises httpx.HTTPError when no answer comes within `timeout` seconds."""
+    with new_client(system, timeout=timeout) as client:
+        return client.get(address(system) + path)
+
+
+def health(system: SystemSpec) -> httpx.Response:
+    """Ask a system for its health; raises httpx.HTTPError when no answer comes in its time."""
+    return get(system, system.health, timeout=system.health_timeout.total_seconds())
+
+
+def is_well(system: SystemSpec) -> bool:
+    """Whether a system's health answers 2xx in its time."""
+    import httpx
+
+    try:
+        return health(system).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def post(
+    system: SystemSpec, path: str, content: object, *, timeout: float,
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    """Send a system a JSON document once; raises httpx.HTTPError when no answer comes in time."""
+    with new_client(system, timeout=timeout) as client:
+        return client.post(address(system) + path, json=content, headers=headers)
