@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ import orjson
 
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System
-from changeover.gateway.envoy import grpc, subsets
-from changeover.gateway.envoy.choice import MEANT
+from changeover.gateway.envoy import choice, grpc, streams, subsets
 from changeover.gateway.envoy.synthetic import SYNTHETIC
 from changeover.plan.statuses import GRPC_STATUSES
 
@@ -60,6 +59,8 @@ class Entry:
         subsets: Names of the subsets of requests that it is in; None when the line says nothing.
         bucket: The bucket that the gateway's script found; None where the key is a header.
         grpc: gRPC's own status, as `UNAVAILABLE`; None for requests that are no call of gRPC.
+        long_connection: Of a websocket or an event stream that was meant for the candidate, the
+            group with whose connections it is ended (`envoy.streams`); None for all others.
     """
 
     end: float
@@ -77,6 +78,7 @@ class Entry:
     subsets: frozenset[str] | None = None
     bucket: int | None = None
     grpc: str | None = None
+    long_connection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,8 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
         if not math.isfinite(started):
             return None
         microseconds = _microseconds(raw)
-        host, body = raw.get("h"), raw.get("b")
-        served = SERVED_BY.get(raw.get("c") or "")
-        if served is None:
-            served = hosts.get(host or "", System.CANDIDATE)
+        host, body, chosen = raw.get("h"), raw.get("b"), raw.get("u") or ""
+        served = SERVED_BY.get(raw.get("c") or "") or hosts.get(host or "", System.CANDIDATE)
         status, called = _status(raw)
         return Entry(
             end=started + microseconds / 1e6,
@@ -123,12 +123,13 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             key=raw.get("k"),
             served_by=served if host else None,
             attempts=int(raw.get("n") or 0),
-            chosen=MEANT.get(raw.get("u") or ""),
+            chosen=choice.meant(chosen),
+            long_connection=streams.group_of(chosen),
             method=raw.get("m") or "",
             body_bytes=None if body is None else int(body),
             details=raw.get("d") or "",
             subsets=subsets.in_log(raw),
-            bucket=_bucket(raw.get("q")),
+            bucket=int(raw["q"]) if raw.get("q") else None,
             grpc=called,
         )
     # Other programs' lines and halves of lines after a crash end up here.
@@ -150,10 +151,6 @@ def _status(raw: dict[str, Any]) -> tuple[int, str | None]:
         return status, None
     found = GRPC_STATUSES.get(number, GRPC_STATUSES[2])
     return (found.http if status else 0), found.name
-
-
-def _bucket(text: str | None) -> int | None:
-    return int(text) if text else None
 
 
 def whole_lines(text: bytes) -> Iterator[bytes]:
@@ -298,12 +295,15 @@ class Tailer:
     """Follows the access log over rotations; reads whole lines only.
 
     `position` (inode, offset) can be saved and passed in again, so that a restart goes on there.
+    `leaves_out` says which long connections are no evidence: the gateway itself ended them.
     """
 
     def __init__(
-        self, path: Path, hosts: dict[str, System], *, position: tuple[int, int] | None = None
+        self, path: Path, hosts: dict[str, System], *, position: tuple[int, int] | None = None,
+        leaves_out: Callable[[Entry], bool] | None = None,
     ) -> None:
         self.path, self._aside = path, path.with_suffix(".log.1")
+        self._leaves_out = leaves_out
         self._hosts = hosts
         self.unreadable = 0
         """Lines so far that are no request that can be counted: cut, or written by others."""
@@ -383,9 +383,14 @@ class Tailer:
             if entry is None:
                 self.unreadable += 1
             # everything that is measured begins here: what is left out here is in no metric
-            elif not entry.route.endswith(SYNTHETIC):
+            elif not (entry.route.endswith(SYNTHETIC) or self._is_left_out(entry)):
                 entries.append(entry)
         return entries
+
+
+    def _is_left_out(self, entry: Entry) -> bool:
+        is_asked = entry.long_connection is not None and self._leaves_out is not None
+        return is_asked and self._leaves_out is not None and self._leaves_out(entry)
 
 
 def _inode(path: Path) -> int | None:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from changeover.errors import Unreachable
 from changeover.gateway.envoy.config import parse_version
 from changeover.gateway.envoy.listener import ROUTES
+from changeover.gateway.envoy.streams import HOPS
 from changeover.gateway.envoy.withheld import is_withheld
 
 _PREFIX = f"http.users.rds.{ROUTES}."
@@ -92,6 +93,11 @@ class Admin:
         """Return how many hosts of each system Envoy sends requests to."""
         found = self.counters("^cluster[.](baseline|candidate)[.]membership_healthy$")
         return {name.split(".")[1]: count for name, count in found.items()}
+
+    def long_connections(self) -> dict[str, int]:
+        """Return how many long connections the candidate has now, by their group."""
+        found = self.counters(f"^cluster[.]{HOPS}[^.]*[.]upstream_rq_active$")
+        return {name.split(".")[1].removeprefix(HOPS): count for name, count in found.items()}
 
     def reopen_logs(self) -> None:
         """Have Envoy open its access log anew, after it was moved away."""

@@ -6,14 +6,17 @@ store knows it; `rollback.sh` writes the same one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import datetime
 from typing import Any
 
 from changeover.domain.routing import RoutingState
 from changeover.errors import EnvironmentProblem
+from changeover.gateway.envoy import streams
 from changeover.gateway.envoy.config import Json, with_version
 from changeover.gateway.routes_on_disk import RoutesOnDisk, replace_json
+from changeover.machine.files import write_atomically
 from changeover.plan.model import Plan
 
 
@@ -52,6 +55,7 @@ class BreakGlass(RoutesOnDisk):
             # over it. The other way round users would have moved and no record would say so.
             replace_json(self.files.journal, entry)
             replace_json(self.files.routes, safe)
+            self._end_all_streams(entry, now)
         return entry
 
     def reconcile(self, plan: Plan, state: RoutingState) -> None:
@@ -63,8 +67,18 @@ class BreakGlass(RoutesOnDisk):
         """
         with self.locked():
             replace_json(self.files.routes, self.routes_of(plan, state))
+            self.end_streams(plan, state)
             # Last: while the journal is there, no other publisher writes routes.
             self.files.journal.unlink(missing_ok=True)
+
+    def _end_all_streams(self, entry: Json, now: datetime) -> None:
+        """Have Envoy end all of the candidate's long connections; those of a journal only once."""
+        # without it they stay at the candidate, which must not stop a rollback
+        with contextlib.suppress(OSError):
+            safe = self.files.safe_listeners.read_text("utf-8")
+            generation = f"{entry['epoch']}_{entry['version']}"
+            write_atomically(
+                self.files.listeners, streams.filled(safe, generation, now.timestamp()))
 
     def _safe_routes(self) -> Json:
         try:

@@ -39,6 +39,16 @@ class GatewayFiles:
         return self.root / "clusters.json"
 
     @property
+    def listeners(self) -> Path:
+        """The second hops of long connections; a changed one ends those that it has."""
+        return self.root / "listeners.json"
+
+    @property
+    def safe_listeners(self) -> Path:
+        """Hops that end all long connections of the candidate, ready for break glass."""
+        return self.root / "listeners.safe.json"
+
+    @property
     def access_log(self) -> Path:
         """One JSON line per request."""
         return self.root / "access.log"
@@ -87,6 +97,10 @@ class GatewayFiles:
     def limit_socket(self) -> Path:
         """The second hop before a candidate with a concurrency limit."""
         return self._socket("limit")
+
+    def stream_socket(self, name: str) -> Path:
+        """The second hop before the candidate of one group's long connections."""
+        return self._socket(f"streams-{name}")
 
     def _socket(self, name: str) -> Path:
         path = self.root / f"{name}.sock"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from changeover.errors import EnvironmentProblem
 from changeover.gateway.envoy.config import FLUSH_MILLISECONDS
+from changeover.gateway.envoy.time_limits import CLOSING
 from changeover.gateway.files import GatewayFiles
+from changeover.plan.procedures import GRACE
 
 
 def envoy_program() -> str:
@@ -27,12 +30,16 @@ def envoy_program() -> str:
     return found
 
 
-def envoy_command(files: GatewayFiles, *, concurrency: int = 1) -> list[str]:
+def envoy_command(
+    files: GatewayFiles, *, concurrency: int = 1, grace: timedelta = GRACE
+) -> list[str]:
     """Return the command that serves the gateway's files.
 
     Args:
         files: The gateway's files; `Gateway.prepare` writes them.
         concurrency: Worker threads.
+        grace: When users see that their long connection was ended, in whole seconds after it
+            was told to end; see `envoy.streams`.
     """
     return [
         envoy_program(),
@@ -44,7 +51,8 @@ def envoy_command(files: GatewayFiles, *, concurrency: int = 1) -> list[str]:
         "--log-level", "warning",
         # without a shadow service, Envoy would log a line for each tapped request
         "--component-log-level", "ext_proc:critical",
-        "--drain-time-s", "5",
+        # users see it only when their own connection is closed
+        "--drain-time-s", str(int((grace - CLOSING).total_seconds())),
     ]
 
 

@@ -89,6 +89,9 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
             self.write_safe(plan, state)
             if (self.on_disk() or (-1, -1)) <= state.order:
                 replace_json(self.files.routes, self.routes_of(plan, state))
+                self.end_streams(plan, state)
+            elif not self.files.listeners.exists():
+                self.end_streams(plan, state)
 
     def publish(
         self, plan: Plan, state: RoutingState, *, timeout: float | None = None
@@ -151,6 +154,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
                 self.write_safe(plan, state)
                 replace_json(self.files.routes, self.routes_of(plan, state))
             wanted = max(present, state.order)
+            self._end_streams_of(plan, state, wanted)
         try:
             self._confirm(wanted, refusals, deadline)
         except _RefusedByEnvoy as refused:
@@ -162,6 +166,11 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
                 next_step="The routes before it stay; correct the plan and publish again",
             ) from None
         return wanted
+
+    def _end_streams_of(self, plan: Plan, state: RoutingState, wanted: tuple[int, int]) -> None:
+        # after the routes, which clients must find; killed in between, the observer sees it undone
+        if wanted == state.order:
+            self.end_streams(plan, state)
 
     def _revert(self, state: RoutingState, previous: bytes) -> None:
         """Put the routes from before a refused state in place, unless others came meanwhile."""

@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from changeover import clock
 from changeover.domain.routing import RoutingState
 from changeover.errors import EnvironmentProblem, PublishFailed
-from changeover.gateway.envoy import time_limits
+from changeover.gateway.envoy import streams, time_limits
 from changeover.gateway.envoy.config import Json, parse_version, render_routes
 from changeover.gateway.envoy.synthetic import marked
 from changeover.gateway.envoy.withheld import is_withheld, withheld
@@ -97,6 +98,41 @@ class RoutesOnDisk:
         # Without a mode of its own a state is `baseline_only`.
         safe = RoutingState(plan.migration, version=state.version, epoch=state.epoch)
         replace_json(self.files.safe_routes, self.rendered(plan, safe))
+        replace_json(self.files.safe_listeners, streams.template(plan, self.files))
+
+    def hops(self) -> dict[str, streams.Hop]:
+        """Return what is known of the second hops of long connections; nothing before the first."""
+        try:
+            return streams.known(json.loads(self.files.listeners.read_bytes()))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # A person broke the file: what is written next replaces it.
+            return {}
+
+    def end_streams(self, plan: Plan, state: RoutingState) -> None:
+        """Have Envoy end the candidate's long connections whose users a state takes back.
+
+        Envoy does so after `rollback.grace`. Doing this again changes nothing more.
+        """
+        wanted = self._wanted_hops(plan, state)
+        response = streams.render(plan, self.files, wanted)
+        if self._listeners() != response:
+            replace_json(self.files.listeners, response)
+
+    def has_streams_to_end(self, plan: Plan, state: RoutingState) -> bool:
+        """Whether the routes of a state are there, and its long connections were not ended.
+
+        Its publisher was killed in between.
+        """
+        return self.on_disk() == state.order and self.hops() != self._wanted_hops(plan, state)
+
+    def _wanted_hops(self, plan: Plan, state: RoutingState) -> dict[str, streams.Hop]:
+        return streams.next_hops(plan, state, self.hops(), clock.now().timestamp())
+
+    def _listeners(self) -> Any:
+        try:
+            return json.loads(self.files.listeners.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
 
     @contextlib.contextmanager
     def locked(self, *, insists: bool = False) -> Iterator[None]:

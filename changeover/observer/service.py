@@ -22,6 +22,7 @@ from changeover.domain.messages import Severity
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, StoreError
 from changeover.gateway.accesslog import Entry, Tailer
+from changeover.gateway.long_connections import was_ended
 from changeover.observer import telling
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
@@ -100,7 +101,9 @@ class Observer:
         self.evidence = TriggerEvidence(site, self.traffic, self.slices)
         self._tailer = Tailer(
             site.home.gateway_files.access_log, _hosts(self.plan),
-            position=earlier(place, self.slices.place))
+            position=earlier(place, self.slices.place),
+            leaves_out=lambda entry: was_ended(
+                entry, site.gateway.hops(), self.plan.rollback.grace))
         # a clock that was set back since must not leave out what comes now
         first = min(first, int(time.time()))
         self._accumulator = Accumulator(first=first, subsets=subsets_read(self.plan))

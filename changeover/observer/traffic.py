@@ -361,8 +361,10 @@ class Traffic:
         # Whoever changed the state publishes it; this helps only when that process was killed.
         grace = 0.2 if is_rollback else DRIFT_GRACE_SECONDS
         is_older = (self.gateway.on_disk() or (-1, -1)) < state.order
-        if is_older and age > grace and self._throttle.is_due("publish", RETRY_SECONDS):
-            LOG.warning("published again because the gateway has an older state")
+        is_undone = is_older or self.gateway.has_streams_to_end(self.plan, state)
+        if is_undone and age > grace and self._throttle.is_due("publish", RETRY_SECONDS):
+            LOG.warning("published again because the gateway has an older state, or long "
+                        "connections that were not ended")
             traffic.publish(self.site, state)
         is_new = ROW_GRACE_SECONDS < age < CONFIRMED_WITHIN_SECONDS
         if is_rollback and is_new and self._throttle.is_due("confirm", RETRY_SECONDS):

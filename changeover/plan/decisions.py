@@ -106,7 +106,7 @@ TRAFFIC = {
         "from to reason weight mode return"),
     "rollback.partial": Kind(
         "A part of the users went back.",
-        "scope reason state"),
+        "scope reason state long_connections"),
     "rollback.completed": Kind(
         "A rollback's steps are all done.",
         "rollback"),

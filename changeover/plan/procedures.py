@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from changeover.plan.fields import Duration, Name, Part, Path, Share, Size
 from changeover.plan.flags import FlagKey, FlagValue
@@ -125,6 +125,10 @@ class ReturnSpec(Part):
         return self
 
 
+GRACE = timedelta(seconds=5)
+"""How long long connections with the candidate go on after their users went back."""
+
+
 class RollbackSpec(Part):
     """What the rollback SOP does beyond moving the traffic."""
 
@@ -141,7 +145,19 @@ class RollbackSpec(Part):
         None, alias="return",
         description="In steps, for triggers with `urgent: false`; default: everyone at once."
     )
+    grace: Duration = Field(
+        GRACE, ge=timedelta(seconds=4), le=timedelta(minutes=10),
+        description="How long websockets and event streams with the candidate go on after their "
+        "users went back, in whole seconds; the gateway then ends them.")
     verify: Name | None = Field(None, description="Suite that checks the result.")
+
+    @field_validator("grace")
+    @classmethod
+    def _is_whole(cls, grace: timedelta) -> timedelta:
+        # Envoy counts so
+        if grace.microseconds:
+            raise ValueError("`grace` is in whole seconds, such as 5s")
+        return grace
 
     @model_validator(mode="after")
     def _has_roots(self) -> RollbackSpec:

@@ -17,6 +17,8 @@ from changeover.domain.rollbacks import Cause, Rollback
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import PublishFailed
 from changeover.flags.state import NewValues
+from changeover.gateway.envoy.streams import group_of_scope
+from changeover.gateway.long_connections import open_now
 from changeover.procedures import baseline, traces, traffic
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, flags, rollbacks, routing
@@ -149,7 +151,9 @@ def reduce(
     if not target.is_of(state):
         author = Author(cause.actor, f"rollback of {scope}: {cause.reason}")
         state = routing.change(store, site.migration, target.change, author, now=now)
-    facts = {"scope": scope, "reason": cause.reason, "state": state.describe()}
+    # those that are about to end
+    facts = {"scope": scope, "reason": cause.reason, "state": state.describe(),
+             "long_connections": open_now(site.gateway, group_of_scope(scope))}
     event = NewEvent(
         actor=cause.actor, kind="rollback.partial", at=now,
         data=facts, once_key=occasion)

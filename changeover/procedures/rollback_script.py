@@ -17,6 +17,7 @@ from pathlib import Path
 
 from changeover.domain.routing import RoutingState
 from changeover.errors import EnvironmentProblem
+from changeover.gateway.envoy import streams
 from changeover.gateway.envoy.config import render_routes, with_version
 from changeover.gateway.files import GatewayFiles
 from changeover.machine.files import write_atomically
@@ -24,7 +25,7 @@ from changeover.plan.model import Plan
 from changeover.plan.procedures import LeverSpec
 from changeover.procedures import curling
 
-SCRIPT, ROUTES = "rollback.sh", "routes.template.json"
+SCRIPT, ROUTES, LISTENERS = "rollback.sh", "routes.template.json", "listeners.template.json"
 _MARK = "@VERSION@"
 
 _HEAD = """\
@@ -133,6 +134,14 @@ sed "s/@VERSION@/$epoch.$version/g" "$here/ROUTES" > "$gateway/.routes.$$" \\
     && mv "$gateway/.routes.$$" "$gateway/routes.json" || exit 2
 echo "everyone is sent to the baseline (version $epoch.$version) because $reason"
 
+# Long connections of the candidate (websockets, event streams) are ended by Envoy itself, GRACE
+# seconds after this. Without it they stay there until somebody ends the candidate.
+if [ -f "$here/LISTENERS" ]; then
+    sed -e "s/@GENERATION@/${epoch}_$version/g" -e "s/ENDED_AT/$(date +%s)/g" "$here/LISTENERS" \
+        > "$gateway/.listeners.$$" && mv "$gateway/.listeners.$$" "$gateway/listeners.json" \
+        || echo "LONG CONNECTIONS STAY at the candidate until it is ended" >&2
+fi
+
 # 3. Ask Envoy what it serves, with whatever this machine has.
 served() {
     if command -v curl > /dev/null 2>&1; then
@@ -189,6 +198,7 @@ def write_rollback_script(
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # the routes first: the script does nothing without them
         write_atomically(folder / ROUTES, json.dumps(with_version(safe, _MARK)))
+        write_atomically(folder / LISTENERS, json.dumps(streams.template(plan, files)))
         write_atomically(folder / SCRIPT, script(plan, files, undo), mode=0o700)
     except OSError as error:
         raise EnvironmentProblem(
@@ -205,9 +215,15 @@ def script(plan: Plan, files: GatewayFiles, undo: Sequence[str] = ()) -> str:
         socket=shlex.quote(str(files.admin_socket)), workdir=shlex.quote(str(Path.cwd())),
         python=shlex.quote(sys.executable),
     )
-    body = _well(plan, files) + _bring_back(plan) + _BODY.replace("ROUTES", ROUTES)
+    body = _well(plan, files) + _bring_back(plan) + _body(plan)
     return head + body + _TAIL.replace(
         "LEVERS", _pulls(plan, [*undo, *plan.rollback.restore]))
+
+
+def _body(plan: Plan) -> str:
+    return (_BODY.replace("ROUTES", ROUTES).replace("LISTENERS", LISTENERS)
+            .replace("GRACE", f"{plan.rollback.grace.total_seconds():g}")
+            .replace("ENDED_AT", str(streams.ENDED_AT)))
 
 
 def _well(plan: Plan, files: GatewayFiles) -> str:

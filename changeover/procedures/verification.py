@@ -11,6 +11,7 @@ from changeover import clock
 from changeover.domain.routing import ON_USERS
 from changeover.errors import ChangeoverError
 from changeover.gateway import reaching
+from changeover.gateway.long_connections import ended_in, open_now
 from changeover.plan.paths import value_at
 from changeover.plan.procedures import QueueSpec
 from changeover.procedures import baseline
@@ -40,9 +41,11 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
 
     def check() -> Found:
         # asked again and again: requests that were under way end within seconds
+        grace = site.plan.rollback.grace
+        run.renew_lease(busy_for=grace)
+        patience = VERIFY_SECONDS + grace.total_seconds()
         problems = clock.poll_until(
-            lambda: _problems(site, began), operator.not_,
-            seconds=VERIFY_SECONDS, pause=0.5)
+            lambda: _problems(site, began), operator.not_, seconds=patience, pause=0.5)
         problems += problems_of(suite)
         if problems:
             raise ChangeoverError(
@@ -53,7 +56,10 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
         said = ("the gateway serves everyone from the baseline "
                 f"({window.requests} requests counted there in the last {seconds}, "
                 "none at the candidate), and the baseline is well")
-        return said, {}
+        ended = _ended(run)
+        if ended:
+            said += f"; {ended} of the candidate's long connections were ended"
+        return said, {"long_connections_ended": ended}
 
     return run.once("verify", check).detail
 
@@ -110,6 +116,11 @@ def _still_sent(site: Site, began: datetime) -> list[str]:
     return [f"the gateway sent {still} requests to the candidate {when}"]
 
 
+def _ended(run: RollbackRun) -> int:
+    """Return how many websockets and event streams the gateway ended in this rollback."""
+    return ended_in(run.site.gateway, run.record.epoch, run.site.plan.rollback.grace)
+
+
 def _problems(site: Site, began: datetime) -> list[str]:
     """Return why the rollback is not complete yet, one sentence each."""
     problems = [*_not_empty(site), *_still_sent(site, began)]
@@ -119,6 +130,8 @@ def _problems(site: Site, began: datetime) -> list[str]:
     seen = site.gateway.serving(state)
     if not seen.is_current:
         problems.append(f"gateway: {seen.text}")
+    if count := open_now(site.gateway):
+        problems.append(f"{count} long connections are still with the candidate")
     if not baseline.is_well(site.plan):
         problems.append("the baseline is not well")
     return problems

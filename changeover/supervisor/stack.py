@@ -194,7 +194,8 @@ class Stack:
             for other in self.settings.beside]
         children += [self._system_child(str(name)) for name in System]
         children += [
-            self._child("envoy", envoy_command(self.home.gateway_files)),
+            self._child("envoy", envoy_command(
+                self.home.gateway_files, grace=self.plan.rollback.grace)),
             self._child("observer", [
                 python, "-m", "changeover.observer", "--home", home, "--migration", migration,
                 "--api-url", self.api_url], env),

@@ -40,6 +40,13 @@ class Bench:
         )
         self.gateway.publish(self.plan, self.state)
 
+    def roll_back(self) -> None:
+        """Publish that everyone is back at the baseline, in the next epoch."""
+        self.state = RoutingState(
+            "bench", Mode.EMERGENCY_ROLLBACK, version=self.state.version + 1,
+            epoch=self.state.epoch + 1)
+        self.gateway.publish(self.plan, self.state)
+
     def fault(self, kind: str, system: str = "candidate") -> None:
         """Have a system misbehave."""
         url = f"{self.plan.system(system).url}/fault?kind={kind}"
@@ -88,7 +95,8 @@ def start_bench(plan: Plan, directory: Path) -> Iterator[Bench]:
     with (
         upstream("baseline", ports[0], directory) as baseline,
         upstream("candidate", ports[1], directory) as candidate,
-        running(envoy_command(gateway.files), directory / "envoy.log") as envoy,
+        running(envoy_command(gateway.files, grace=plan.rollback.grace),
+                directory / "envoy.log") as envoy,
     ):
         wait_for(lambda: gateway.admin.is_alive(), what="envoy")
         processes = {"baseline": baseline, "candidate": candidate, "envoy": envoy}

@@ -4,7 +4,7 @@ Answers every request with its name; counts what it ran; `POST /fault?kind=503|h
 makes it misbehave, `kind=half` every second request, and `kind=cohort` those with `x-cohort` only;
 `most` of `/ran` is how many requests ran at once; `POST /lever/NAME` notes the name, once for each
 `Idempotency-Key`. What a request's `x-answer-with` says, as `cache-control: public`, is one of the
-answer's headers.
+answer's headers. `/live` is a websocket or an event stream that goes on until its client ends it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ async def _serve(name: str, reader: asyncio.StreamReader, writer: asyncio.Stream
                 key, _, value = raw.decode("utf-8", "surrogateescape").partition(":")
                 headers[key.strip().lower()] = value.strip()
             await reader.readexactly(int(headers.get("content-length", 0)))
+            if path == "/live":
+                await _live(name, headers, reader, writer)
+                return
             status, content = _answer(name, method, path, headers)
             if STATE["fault"] == "hang" and not path.startswith("/fault"):
                 await asyncio.sleep(3600)
@@ -77,6 +80,24 @@ async def _serve(name: str, reader: asyncio.StreamReader, writer: asyncio.Stream
         return
     finally:
         writer.close()
+
+
+async def _live(
+    name: str, headers: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    if headers.get("upgrade") == "websocket":
+        writer.write(f"HTTP/1.1 101 X\r\nx-system: {name}\r\nupgrade: websocket\r\n"
+                     "connection: upgrade\r\n\r\n".encode())
+        while piece := await reader.read(1000):
+            writer.write(piece)
+            await writer.drain()
+        return
+    writer.write(f"HTTP/1.1 200 X\r\nx-system: {name}\r\ncontent-type: text/event-stream\r\n"
+                 "transfer-encoding: chunked\r\n\r\n".encode())
+    while not reader.at_eof():
+        writer.write(b"9\r\ndata: 1\n\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.5)
 
 
 async def _main(name: str, port: int) -> None:

@@ -10,6 +10,8 @@ connections, limits and statistics.
     candidate_or_baseline   meant for the candidate; the baseline while it is ejected
     baseline_instead        meant for the candidate; the baseline in its place (second attempt,
                             back-pressure)
+
+Names that begin with `candidate_or_baseline` are of long connections (`streams`).
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ MEANT = {
     CANDIDATE_FIRST: System.CANDIDATE,
     BASELINE_INSTEAD: System.CANDIDATE,
 }
-"""The system that a request was meant for, by the cluster that Envoy chose."""
 _PLUGIN = "priority_group.v3.PriorityGroupClusterSpecifier"
 
 
@@ -51,7 +52,12 @@ def part_of(route: str) -> str | None:
     return route.partition(_PART)[2].partition(":")[0] or None
 
 
-def specifier(target: str, weight: int) -> Json:
+def meant(cluster: str) -> System | None:
+    """Return the system that a request was meant for, by the cluster that Envoy chose."""
+    return System.CANDIDATE if _is_candidate(cluster) else MEANT.get(cluster)
+
+
+def specifier(target: str, weight: int, first: str = CANDIDATE_FIRST) -> Json:
     """Return who gets the first attempt and who the second.
 
     Both are drawn by the same hash, so the second one still says how the first one fell.
@@ -59,15 +65,16 @@ def specifier(target: str, weight: int) -> Json:
     Args:
         target: `baseline`, `candidate`, or `split` by the key.
         weight: Buckets of a split that go to the candidate, 0..10_000.
+        first: The cluster for those who are meant for the candidate.
     """
     shares = {
         "baseline": {BASELINE: 1},
-        "candidate": {CANDIDATE_FIRST: 1},
+        "candidate": {first: 1},
         # Envoy fills the buckets in this order: the lowest ones are the candidate's everywhere.
-        "split": {CANDIDATE_FIRST: weight, BASELINE: BUCKETS - weight},
+        "split": {first: weight, BASELINE: BUCKETS - weight},
     }[target]
     # Envoy refuses a weight of 0.
-    first = [_weighted(name, share) for name, share in shares.items() if share]
+    groups = [_weighted(name, share) for name, share in shares.items() if share]
     return {
         "extension": {
             "name": "envoy.router.cluster_specifier_plugin.priority_group",
@@ -75,8 +82,8 @@ def specifier(target: str, weight: int) -> Json:
                 "@type": "type.googleapis.com/envoy.extensions.router.cluster_specifiers."
                 + _PLUGIN,
                 "priority_groups": [
-                    {"name": "meant", "clusters": first},
-                    {"name": "safe", "clusters": _without_candidate(first)},
+                    {"name": "meant", "clusters": groups},
+                    {"name": "safe", "clusters": _without_candidate(groups)},
                 ],
                 "use_hash_policy": target == "split",
             },
@@ -100,7 +107,7 @@ def names_candidate(plugin: Json) -> bool:
     """Whether a specifier may send a request to the candidate."""
     for group in plugin["extension"]["typed_config"]["priority_groups"]:
         for choice in group["clusters"]:
-            if choice["cluster_name"] == CANDIDATE_FIRST:
+            if _is_candidate(choice["cluster_name"]):
                 return True
     return False
 
@@ -108,11 +115,15 @@ def names_candidate(plugin: Json) -> bool:
 def _without_candidate(choices: Iterable[Json]) -> list[Json]:
     changed = []
     for choice in choices:
-        if choice["cluster_name"] == CANDIDATE_FIRST:
+        if _is_candidate(choice["cluster_name"]):
             # Its weight stays, so that the hash falls as before and says who was meant.
             choice = {**choice, "cluster_name": BASELINE_INSTEAD}
         changed.append(choice)
     return changed
+
+
+def _is_candidate(cluster: str) -> bool:
+    return cluster.startswith(CANDIDATE_FIRST)
 
 
 def _weighted(cluster: str, weight: int) -> Json:

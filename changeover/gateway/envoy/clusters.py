@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from changeover.gateway.envoy import choice, concurrency, protocol, time_limits
+from changeover.gateway.envoy import choice, concurrency, protocol, streams, time_limits
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan, SystemSpec
 
@@ -25,7 +25,10 @@ def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
         "resources": [
             _cluster("baseline", plan.systems.baseline),
             *behind,
-            *(_aggregate(name, clusters) for name, clusters in choice.BEHIND.items()),
+            *({**found, "circuit_breakers": _circuit_breakers(None)}
+              for found in streams.clusters(plan, files)),
+            *(_aggregate(name, clusters)
+              for name, clusters in {**choice.BEHIND, **streams.behind(plan)}.items()),
         ],
     }
 

@@ -43,9 +43,34 @@ def address(files: GatewayFiles) -> Json:
 
 def listener(files: GatewayFiles) -> Json:
     """Return the second hop: everything goes to the candidate's own cluster, unchanged."""
-    manager = {
+    return hop("limited", address(files), LIMITED, stat_prefix="limited")
+
+
+def hop(name: str, at: Json, cluster: str, *, stat_prefix: str) -> Json:
+    """Return a listener that sends everything to one cluster of the candidate, unchanged.
+
+    What it could not send at all, it says so in a header, by which the users' route tries again.
+
+    Args:
+        name: Name of the listener.
+        at: Where it listens.
+        cluster: The candidate's cluster.
+        stat_prefix: Names its statistics.
+    """
+    manager = _manager(cluster, stat_prefix)
+    return {
+        "name": name,
+        "address": at,
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
+        }]}],
+    }
+
+
+def _manager(cluster: str, stat_prefix: str) -> Json:
+    return {
         "@type": _TYPE + _HCM,
-        "stat_prefix": "limited",
+        "stat_prefix": stat_prefix,
         "codec_type": "AUTO",
         # The users' listener has already set these headers; here they go through unchanged.
         "use_remote_address": False,
@@ -63,7 +88,7 @@ def listener(files: GatewayFiles) -> Json:
         "local_reply_config": {"mappers": _not_sent()},
         # The candidate's cluster comes from a watched file, which Envoy reads later.
         "route_config": {"name": "limited", "validate_clusters": False, "virtual_hosts": [{
-            "name": "candidate", "domains": ["*"], "routes": [_route()]}]},
+            "name": "candidate", "domains": ["*"], "routes": [_route(cluster)]}]},
         "http_filters": [{
             "name": "envoy.filters.http.router",
             "typed_config": {
@@ -71,13 +96,6 @@ def listener(files: GatewayFiles) -> Json:
                 "suppress_envoy_headers": True,
             },
         }],
-    }
-    return {
-        "name": "limited",
-        "address": address(files),
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
-        }]}],
     }
 
 
@@ -91,14 +109,14 @@ def _not_sent() -> list[Json]:
     ]
 
 
-def _route() -> Json:
+def _route(cluster: str) -> Json:
     return {
         "name": "limited",
         "match": {"prefix": "/"},
         # The candidate itself may never say that nothing was sent: it would run twice.
         "response_headers_to_remove": [NOT_SENT],
         "route": {
-            "cluster": LIMITED,
+            "cluster": cluster,
             "timeout": "0s",  # the users' route has the limits
             # An idle connection may close at the very moment it is used: nothing was sent then.
             "retry_policy": {"retry_on": "reset-before-request", "num_retries": 1},

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState, place_of
-from changeover.gateway.envoy import choice, concurrency, grpc, tap, time_limits, user_key
+from changeover.gateway.envoy import (
+    choice,
+    concurrency,
+    grpc,
+    streams,
+    tap,
+    time_limits,
+    user_key,
+)
 from changeover.gateway.envoy.matching import of_segment, string
 from changeover.plan.model import Plan
 from changeover.plan.routes import RouteSpec
@@ -39,8 +47,8 @@ def routes_of(plan: Plan, state: RoutingState, spec: RouteSpec) -> list[Json]:
         return _pair(plan, baseline, [])
     found = _kept_users(plan, state, mark)
     if place.buckets == BUCKETS:
-        return found + _pair(plan, _Target("candidate", BUCKETS, why=mark), [])
-    found += _split(plan, _Target("split", place.buckets, sample, mark), [])
+        return found + _pair(plan, _Target("candidate", BUCKETS, why=mark, group=mark), [])
+    found += _split(plan, _Target("split", place.buckets, sample, mark, group=mark), [])
     return found + _pair(plan, baseline, [])
 
 
@@ -60,8 +68,9 @@ def _kept_users(plan: Plan, state: RoutingState, mark: str) -> list[Json]:
 
 def _of_rest(plan: Plan, state: RoutingState, mark: str) -> list[Json]:
     """Return the routes of requests that are where everything without a place of its own is."""
+    group = mark or streams.OTHERS
     if state.mode is Mode.CANDIDATE_ONLY:
-        return _pair(plan, _Target("candidate", BUCKETS, why=mark), [])
+        return _pair(plan, _Target("candidate", BUCKETS, why=mark, group=group), [])
     sample = _sample(plan, state)
     baseline = _Target("baseline", 0, sample, mark)
     if state.mode not in SPLIT:
@@ -70,11 +79,14 @@ def _of_rest(plan: Plan, state: RoutingState, mark: str) -> list[Json]:
     for name in state.segments:
         users = of_segment(plan.routing.segments[name])
         if state.segment_weight == BUCKETS:
-            found += _pair(plan, _Target("candidate", BUCKETS, why=mark), [users])
+            found += _pair(
+                plan, _Target("candidate", BUCKETS, why=mark, group=mark or name), [users])
         elif state.segment_weight:
-            found += _split(plan, _Target("split", state.segment_weight, why=mark), [users])
+            found += _split(plan, _Target(
+                "split", state.segment_weight, why=mark, group=mark or name), [users])
     if state.weight:
-        found += _split(plan, _Target("split", state.weight, sample, mark), [])
+        found += [] if mark else _endless_of_segments(plan, state)
+        found += _split(plan, _Target("split", state.weight, sample, mark, group=group), [])
     return found + _pair(plan, baseline, [])
 
 
@@ -89,6 +101,7 @@ class _Target:
         why: What stands behind the route's name, for those who read the log: the named part of the
             traffic, and whether it was rolled back.
         decided: The system that the route's own match has chosen already; '' for none.
+        group: With whose long connections theirs are ended.
     """
 
     name: str
@@ -96,11 +109,27 @@ class _Target:
     sample: int = 0
     why: str = ""
     decided: str = ""
+    group: str = streams.OTHERS
 
     @property
     def specified(self) -> str:
         """What Envoy is asked to choose from."""
         return self.decided or self.name
+
+
+def _endless_of_segments(plan: Plan, state: RoutingState) -> list[Json]:
+    """Return the routes of long connections of segments whose users the split decides about.
+
+    They can be taken back alone like those of a segment that has moved.
+    """
+    found: list[Json] = []
+    for name, segment in plan.routing.segments.items():
+        if name not in (*state.segments, *state.kept):
+            target = _Target("split", state.weight, group=name)
+            for decided, of_key in user_key.split(plan, state.weight):
+                found += _endless(plan, replace(target, decided=decided),
+                                  [of_segment(segment), *of_key])
+    return found
 
 
 def _split(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
@@ -138,17 +167,8 @@ def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     # Most requests are GETs: comparing a word is cheaper than a regular expression.
     get = string(":method", {"exact": "GET"})
     method = string(":method", _SAFE)
-    endless = (
-        string("accept", {"contains": "text/event-stream"}),
-        string("upgrade", {"exact": "websocket", "ignore_case": True}),
-    )
-    routes = []
-    for kind in endless:
-        safe = _route(plan, target, [kind, *headers, method], is_safe=True)
-        unsafe = _route(plan, target, [kind, *headers], is_safe=False)
-        routes += [_without_limit(plan, safe), _without_limit(plan, unsafe)]
     return [
-        *routes,
+        *_endless(plan, target, headers),
         *_tapped(plan, target, headers),
         *grpc.routes(plan, lambda kind: _route(plan, target, [kind, *headers], is_safe=False)),
         _route(plan, target, [get, *headers], is_safe=True),
@@ -157,9 +177,34 @@ def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     ]
 
 
-def _without_limit(plan: Plan, route: Json) -> Json:
-    """Return a route for answers that never end: only their silence is limited, generously."""
-    action = {**route["route"], "idle_timeout": time_limits.LONG_LIVED}
+def _endless(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
+    """Return the routes of one target for answers that never end."""
+    endless = (
+        string("accept", {"contains": "text/event-stream"}),
+        string("upgrade", {"exact": "websocket", "ignore_case": True}),
+    )
+    routes = []
+    for kind in endless:
+        safe = [kind, *headers, string(":method", _SAFE)]
+        for match, is_safe in ((safe, True), ([kind, *headers], False)):
+            found = _route(plan, target, match, is_safe=is_safe)
+            routes.append(_without_limit(plan, target, found, is_safe=is_safe))
+    return routes
+
+
+def _without_limit(plan: Plan, target: _Target, route: Json, *, is_safe: bool) -> Json:
+    """Return a route for answers that never end: only their silence is limited, generously.
+
+    They reach the candidate by a hop of their own, where they can be ended.
+    """
+    policy = _retry(plan, target.specified, is_safe=is_safe, is_hop=True)
+    action = {
+        **route["route"],
+        "inline_cluster_specifier_plugin": choice.specifier(
+            target.specified, target.buckets, streams.chosen(target.group)),
+        "retry_policy": policy,
+        "idle_timeout": time_limits.LONG_LIVED,
+    }
     if action["retry_policy"]["per_try_timeout"] == time_limits.beginning(plan):
         action["retry_policy"] = {**action["retry_policy"], "per_try_timeout": "0s"}
     return {**route, "route": action}
@@ -182,7 +227,7 @@ def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -
     }
 
 
-def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:
+def _retry(plan: Plan, target: str, *, is_safe: bool, is_hop: bool = False) -> Json:
     """Return when a request is retried: never when it may have run already, unless it is safe."""
     policy: Json = {
         "retry_on": FAILED_AT_ALL if is_safe else FAILED_BEFORE_SENT,
@@ -196,7 +241,7 @@ def _retry(plan: Plan, target: str, *, is_safe: bool) -> Json:
     # A request that is not safe gets no second attempt after this: nothing is won by giving up.
     if is_safe and target != "baseline":
         policy["per_try_timeout"] = time_limits.attempt(plan)
-    if concurrency.is_limited(plan) and target != "baseline":
+    if (is_hop or concurrency.is_limited(plan)) and target != "baseline":
         policy["retry_on"] += ",retriable-headers"
         policy |= concurrency.retriable()
     return policy

@@ -21,17 +21,20 @@ CONNECT = "1s"
 LONG_LIVED = "3600s"
 """Silence of an event stream or a websocket, and of a user's connection between two requests."""
 HEADERS = "60s"
-CLOSING = "10s"
+CLOSING = timedelta(seconds=3)
 """How long a connection that is closing waits for a user who reads nothing.
 
 Envoy's own second cuts the end of answers with `Connection: close` to slow users. But a user who
-keeps the connection sees only after this time that an answer broke off.
+keeps the connection sees only after this time that an answer broke off, or that a websocket or an
+event stream was ended. Without any wait, users who get an answer in the middle of an upload may
+lose it.
 """
 HOP_IDLE = "60s"
 _STALLED_SHARE = 0.8
 """A user who reads nothing is given up before the silence would count against the system."""
 # The kernel would take megabytes: the gateway then reads nothing from the system for long.
-_UNSENT_BYTES = 65_536
+# Less than `CLOSING` passes between two of those looks for a user who reads 6 kB a second.
+_UNSENT_BYTES = 16_384
 
 
 def seconds(duration: timedelta) -> str:
@@ -63,7 +66,7 @@ def users(plan: Plan) -> Json:
         # Until there is a route, which has its own.
         "stream_idle_timeout": silence(plan),
         "request_headers_timeout": HEADERS,
-        "delayed_close_timeout": CLOSING,
+        "delayed_close_timeout": seconds(CLOSING),
     }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from changeover.domain.routing import BUCKETS, Mode, RoutingState, System
 from changeover.gateway.envoy import time_limits
-from changeover.gateway.envoy.choice import BEHIND, CANDIDATE_FIRST, MEANT
+from changeover.gateway.envoy.choice import BEHIND, CANDIDATE_FIRST, MEANT, meant
 from changeover.gateway.envoy.clusters import render_clusters
 from changeover.gateway.envoy.concurrency import NOT_SENT
 from changeover.gateway.envoy.config import (
@@ -61,9 +61,9 @@ def test_weights_are_never_zero_and_fill_the_buckets(state: RoutingState) -> Non
     for route in _routes(state):
         if "route" not in route:
             continue
-        meant, safe = _groups(route)
-        assert all(choice["weight"] >= 1 for choice in meant)
-        assert sum(choice["weight"] for choice in meant) in (1, BUCKETS)
+        first, safe = _groups(route)
+        assert all(choice["weight"] >= 1 for choice in first)
+        assert sum(choice["weight"] for choice in first) in (1, BUCKETS)
         assert {BEHIND.get(choice["cluster_name"], [choice["cluster_name"]])[0]
                 for choice in safe} == {"baseline"}
 
@@ -81,11 +81,12 @@ def test_both_attempts_say_who_was_meant(state: RoutingState, is_withheld: bool)
         shares = {"candidate": {System.CANDIDATE: 1}, "baseline": {System.BASELINE: 1}}.get(
             target, {System.CANDIDATE: int(weight), System.BASELINE: BUCKETS - int(weight)})
         for group in _groups(route):
-            found = {MEANT[choice["cluster_name"]]: choice["weight"] for choice in group}
+            found = {meant(choice["cluster_name"]): choice["weight"] for choice in group}
             assert found == {system: share for system, share in shares.items() if share}
         named = {choice["cluster_name"] for choice in _groups(route)[0]}
-        assert not (is_withheld and CANDIDATE_FIRST in named)
-        assert CANDIDATE_FIRST not in {choice["cluster_name"] for choice in _groups(route)[1]}
+        assert not (is_withheld and any(name.startswith(CANDIDATE_FIRST) for name in named))
+        second = {choice["cluster_name"] for choice in _groups(route)[1]}
+        assert not any(name.startswith(CANDIDATE_FIRST) for name in second)
 
 
 @given(state=states)
@@ -93,7 +94,7 @@ def test_candidate_stands_first_in_every_split(state: RoutingState) -> None:
     """Low buckets are the candidate's."""
     for route in _routes(state):
         if route["name"].startswith("split"):
-            assert _groups(route)[0][0]["cluster_name"] == "candidate_or_baseline"
+            assert _groups(route)[0][0]["cluster_name"].startswith("candidate_or_baseline")
 
 
 @given(state=states)
@@ -138,9 +139,9 @@ def test_rendering_is_plain_json(state: RoutingState) -> None:
 def test_other_cluster_is_left_out_at_the_ends(weight: int) -> None:
     """At 0 % the candidate is named nowhere; at 100 % the baseline only behind it."""
     routes = _routes(RoutingState("bench", mode=Mode.GRADUAL, weight=weight))
-    meant = {choice["cluster_name"] for route in routes if route["name"].startswith("split")
+    named = {choice["cluster_name"] for route in routes if route["name"].startswith("split")
              for choice in _groups(route)[0]}
-    assert meant == ({"candidate_or_baseline"} if weight else set())
+    assert {meant(name) for name in named} == ({System.CANDIDATE} if weight else set())
 
 
 def test_every_cluster_of_the_candidate_may_retry_all_requests() -> None:
@@ -160,8 +161,9 @@ def test_concurrency_limits_the_candidate_only() -> None:
         cluster["name"]: cluster["circuit_breakers"]["thresholds"][0]["max_requests"]
         for cluster in render_clusters(PLAN, FILES)["resources"]
     }
-    assert most == {"baseline": 100_000, "candidate": 100_000, "candidate_limited": 7,
-                    "candidate_or_baseline": 100_000, "baseline_instead": 100_000}
+    assert {name: limit for name, limit in most.items() if limit != 100_000} == {
+        "candidate_limited": 7}
+    assert {"baseline", "candidate", "candidate_or_baseline", "baseline_instead"} <= set(most)
 
 
 def test_what_stands_in_for_the_candidate_has_no_hosts_of_its_own() -> None:

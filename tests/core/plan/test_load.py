@@ -133,6 +133,8 @@ def test_segments_stay_moved_in_later_stages() -> None:
         ("triggers:", "rollback: {return: {over: 5m, steps: 1}}\ntriggers:",
          "line 15, rollback.return.steps"),
         ("triggers:", "rollback: {return: {steps: 3}}\ntriggers:", "rollback.return.over"),
+        ("triggers:", "rollback: {grace: 3s}\ntriggers:", "line 15, rollback.grace"),
+        ("triggers:", "rollback: {grace: 4500ms}\ntriggers:", "line 15, rollback.grace"),
         ("phase: beta", "phase: full", "phase beta"),
         ("migration: shop", "migration: shop\nmigration: shop", "defined twice, first in line 1"),
     ],
