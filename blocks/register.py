@@ -13,7 +13,8 @@ from blocks import (
     SystemBlock,
 )
 from blocks.plan import block_name
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import Plan
+from changeover.plan.systems import SystemSpec
 from changeover.site.home import Home
 
 

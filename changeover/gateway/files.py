@@ -38,6 +38,10 @@ class GatewayFiles:
         """The two systems as Envoy clusters."""
         return self.root / "clusters.json"
 
+    def secret(self, name: str) -> Path:
+        """Which files a certificate or its authorities are in, for Envoy; no secret itself."""
+        return self.root / f"tls-{name}.json"
+
     @property
     def listeners(self) -> Path:
         """The second hops of long connections; a changed one ends those that it has."""

@@ -16,8 +16,10 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from changeover.domain.routing import System
-from changeover.plan.endpoint import HttpVersion
-from changeover.plan.model import Plan, SystemSpec
+from changeover.machine import trust
+from changeover.plan.endpoint import HttpVersion, TlsSpec
+from changeover.plan.model import Plan
+from changeover.plan.systems import SystemSpec
 
 LONGEST_SECONDS = 2.0
 # What a client of HTTP/2 says first (RFC 9113, section 3.4), and how a frame looks.
@@ -166,13 +168,14 @@ def _connection(
         if url.scheme != "https":
             yield connection
             return
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        own = spec.tls or TlsSpec.model_construct()
+        context = trust.context(None, own.certificate, own.key)
         # Only the language is asked for here; the gateway checks the certificate for users.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         if protocol:
             context.set_alpn_protocols([protocol])
-        with context.wrap_socket(connection, server_hostname=url.hostname) as secured:
+        with context.wrap_socket(connection, server_hostname=spec.server_name) as secured:
             yield secured
 
 

@@ -18,9 +18,11 @@ from changeover.analysis.window import MAIN_GATEWAY
 from changeover.domain.publications import Publication
 from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.errors import EnvironmentProblem, InvalidPlan, PublishFailed, Unreachable
+from changeover.gateway import tls_files
 from changeover.gateway.back_pressure import BackPressure
 from changeover.gateway.break_glass import BreakGlass
 from changeover.gateway.check import refusal
+from changeover.gateway.envoy import tls
 from changeover.gateway.envoy.clusters import render_clusters
 from changeover.gateway.envoy.config import (
     render_bootstrap,
@@ -67,10 +69,15 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
 
         Raises:
             InvalidPlan: Envoy refuses the configuration; its reason is the problem.
-            EnvironmentProblem: Envoy is missing, or the directory cannot be written.
+            EnvironmentProblem: Envoy is missing, the directory cannot be written, or a certificate
+                cannot be read.
             Unreachable: Envoy does not check it in time.
         """
         _make_directory(self.files.root)
+        tls_files.require(plan)
+        # Before anything is checked: Envoy reads them for that, too.
+        for name, secret in tls.secrets(plan).items():
+            replace_json(self.files.secret(name), secret)
         bootstrap = render_bootstrap(plan, self.files)
         clusters = render_clusters(plan, self.files)
         routes = self.rendered(plan, state)

@@ -7,11 +7,12 @@ faster.
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from changeover.machine import http
-from changeover.plan.model import SystemSpec
+from changeover.machine import http, trust
+from changeover.plan.systems import SystemSpec
 
 if TYPE_CHECKING:
     import httpx
@@ -22,9 +23,28 @@ def address(system: SystemSpec) -> str:
     return system.url.rstrip("/")
 
 
+def health_address(system: SystemSpec) -> str:
+    """Return the address at which a system says whether it is well."""
+    return address(system) + system.health
+
+
 def authority(system: SystemSpec) -> str:
     """Return the host that a request names which has none of its own."""
     return urlsplit(system.url).netloc.rpartition("@")[2]
+
+
+def tls_context(system: SystemSpec) -> ssl.SSLContext:
+    """Return how a system's certificate is verified, and what it is shown.
+
+    Raises:
+        OSError: A file of the plan's `tls` cannot be read.
+    """
+    spec = system.tls
+    found = http.tls() if spec is None else trust.context(spec.ca, spec.certificate, spec.key)
+    if system.protocol == "http2":
+        found = trust.context() if spec is None else found
+        found.set_alpn_protocols(["h2"])
+    return found
 
 
 def new_client(

@@ -1,14 +1,18 @@
-"""How HTTP goes to one system: its protocol, and gRPC's own way to ask for health.
+"""How HTTP goes to one system: its protocol, its trust, and gRPC's own way to ask for health.
 
 Neighbour: `changeover.gateway.reaching` says who uses it.
 """
 
 from __future__ import annotations
 
+import threading
+
 import httpx
 
+from changeover.gateway import reaching
+from changeover.machine import trust
 from changeover.plan.endpoint import GRPC_HEALTH
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 
 _GRPC = {"content-type": "application/grpc", "te": "trailers"}
 _NO_MESSAGE = b"\x00\x00\x00\x00\x00"
@@ -17,7 +21,7 @@ _SERVING = b"\x08\x01"
 """The message `HealthCheckResponse{status: SERVING}`."""
 
 
-class SystemTransport(httpx.HTTPTransport):
+class SystemTransport(httpx.BaseTransport):
     """Sends requests to a system as the gateway does.
 
     Args:
@@ -26,21 +30,54 @@ class SystemTransport(httpx.HTTPTransport):
     """
 
     def __init__(self, system: SystemSpec, *, limits: httpx.Limits) -> None:
-        is_http2 = system.protocol == "http2"
-        super().__init__(
-            trust_env=False, limits=limits, http1=not is_http2, http2=is_http2)
+        self._system, self._limits = system, limits
+        self._files = system.tls.files if system.tls is not None else ()
+        self._lock = threading.Lock()
+        self._stamp: trust.Stamp | None = None
+        self._made: list[httpx.HTTPTransport] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; a GET of gRPC's health is asked in gRPC, and is 200 or 503."""
+        """Send a request; a GET of gRPC's health is asked in gRPC, and is 200 or 503.
+
+        Raises:
+            httpx.TransportError: No answer, or a file of the plan's `tls` cannot be read.
+        """
+        if self._system.is_tls:
+            request.extensions["sni_hostname"] = self._system.server_name
         if request.method == "GET" and request.url.path.endswith(GRPC_HEALTH):
             return self._grpc_health(request)
-        return super().handle_request(request)
+        return self._newest().handle_request(request)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for made in self._made:
+            made.close()
+
+    def _newest(self) -> httpx.HTTPTransport:
+        """Return connections by the files as they are now: certificates are replaced."""
+        with self._lock:
+            stamp = trust.stamp(self._files)
+            if stamp != self._stamp:
+                # Requests may be under way on the earlier ones, so these stay open until the end.
+                self._made.append(self._make())
+                self._stamp = stamp
+            return self._made[-1]
+
+    def _make(self) -> httpx.HTTPTransport:
+        is_http2 = self._system.protocol == "http2"
+        try:
+            verify = reaching.tls_context(self._system) if self._system.is_tls else True
+        except OSError as error:
+            raise httpx.ConnectError(f"the files of tls cannot be used: {error}") from error
+        return httpx.HTTPTransport(
+            trust_env=False, limits=self._limits, http1=not is_http2, http2=is_http2,
+            verify=verify)
 
     def _grpc_health(self, request: httpx.Request) -> httpx.Response:
         asked = httpx.Request(
             "POST", request.url, headers={**request.headers, **_GRPC}, content=_NO_MESSAGE,
             extensions=request.extensions)
-        answer = super().handle_request(asked)
+        answer = self._newest().handle_request(asked)
         body = answer.read()
         answer.close()
         # The status of gRPC is in trailers; the message alone says whether it serves.

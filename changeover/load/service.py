@@ -96,11 +96,11 @@ class LoadService:
 
     def _steady(self, load: Load) -> Steady:
         plan, spec = self._site.plan, load.spec
-        url = CheckTarget.of(self._site).url(spec.of)
+        way = CheckTarget.of(self._site).way(spec.of)
         headers = {TOLD_HEADER: TOLD}
         if spec.of == "gateway":  # which tells the systems itself
             headers = {} if spec.measured else {MARK_HEADER: load_mark(self._site.gateway.files)}
-        return Steady(load, url, headers, plan.routing.carrying)
+        return Steady(load, way, headers, plan.routing.carrying)
 
     def _note(self, kind: str, load: Load, facts: dict[str, object]) -> None:
         try:

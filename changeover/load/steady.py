@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from changeover.checks.suites.load import is_failure, new_session
+from changeover.checks.suites.load import LONGEST_ANSWER, is_failure
+from changeover.checks.suites.way import Way
 from changeover.load.wanted import Load
 
 MOST_UNDER_WAY = 100
@@ -41,13 +42,13 @@ class Steady:
 
     Args:
         load: What is wanted.
-        url: Address of the host that is asked.
+        way: How the host is reached that is asked.
         headers: Sent with each request.
         carrying: Returns the headers by which the gateway finds a user's key.
     """
 
     load: Load
-    url: str
+    way: Way
     headers: Mapping[str, str]
     carrying: Callable[[str], Mapping[str, str]]
     counts: Counts = field(default_factory=Counts)
@@ -59,7 +60,7 @@ class Steady:
         paths = itertools.cycle(self.load.paths)
         users = itertools.cycle(range(USERS))
         due = time.monotonic()
-        async with new_session() as session:
+        async with self.way.session(LONGEST_ANSWER) as session:
             try:
                 for path, user in zip(paths, users, strict=False):
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -82,7 +83,9 @@ class Steady:
     async def _ask(self, session: aiohttp.ClientSession, path: str, key: str) -> None:
         try:
             headers = {**self.headers, **self.carrying(key)}
-            async with session.get(self.url + path, headers=headers) as answer:
+            async with session.get(
+                self.way.url + path, headers=headers, **self.way.options
+            ) as answer:
                 await answer.read()
                 self.counts.failed += is_failure(answer.status)
         except (aiohttp.ClientError, TimeoutError):

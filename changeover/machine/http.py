@@ -7,27 +7,10 @@ from __future__ import annotations
 
 import functools
 import ssl
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import httpx
-
-
-class HasHealth(Protocol):
-    """A system with a health address."""
-
-    @property
-    def url(self) -> str:
-        """Scheme, host and port, perhaps with a path."""
-
-    @property
-    def health(self) -> str:
-        """Path that answers 2xx while it is well."""
-
-
-def health_address(system: HasHealth) -> str:
-    """Return the address at which a system says whether it is well."""
-    return system.url.rstrip("/") + system.health
 
 
 @functools.cache

@@ -32,7 +32,7 @@ from changeover.gateway import reaching
 from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import Traffic
 from changeover.plan.health import BackPressureSpec
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 from changeover.procedures import levers
 from changeover.site.site import Site
 from changeover.store import audit, messages

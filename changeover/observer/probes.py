@@ -15,7 +15,7 @@ import httpx
 import psutil
 
 from changeover.gateway import reaching
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 
 Report = Callable[[int, bool], None]
 FAMILY_SECONDS = 5.0
@@ -29,7 +29,7 @@ def probe_every_second(spec: SystemSpec, report: Report, stop: threading.Event) 
     that hangs is reported as down once for each second, `health_timeout` later.
     """
     timeout = spec.health_timeout.total_seconds()
-    address = reaching.address(spec) + spec.health
+    address = reaching.health_address(spec)
     # One probe a second times out before these are used up, unless answers trickle.
     most = 2 * int(timeout) + 3
     asking = threading.Semaphore(most)

@@ -18,14 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from changeover.plan import units
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.conditions import CheckSpec
-from changeover.plan.endpoint import HttpVersion
 from changeover.plan.external import with_units
 from changeover.plan.fields import (
     Duration,
-    HttpUrl,
     Name,
     Part,
-    Path,
     Percent,
 )
 from changeover.plan.flags import Attributes, FlagEntry, FlagKey
@@ -48,81 +45,10 @@ from changeover.plan.routes import RouteName, RouteSpec
 from changeover.plan.routing import BUCKETS, ConsoleSpec, RoutingSpec
 from changeover.plan.sources import AnySource
 from changeover.plan.suites import AnyCheck
+from changeover.plan.systems import Systems, SystemSpec
 from changeover.plan.triggers import TriggerSpec
 from changeover.plan.webhooks import WebhookSpec
 from changeover.plan.windows import WindowSpec
-
-
-class ProcessSpec(Part):
-    """How to start a system's process, or how to find one that runs already.
-
-    With `command`, `changeover up` starts it. With `pid_file`, it watches one started elsewhere.
-    """
-
-    command: list[str] | None = Field(None, min_length=1, description="Program and arguments.")
-    env: dict[str, str] = Field(default={}, description="Additional environment variables.")
-    directory: str | None = Field(None, description="Working directory, relative to the plan.")
-    restart: bool = Field(False, description="Restart it when it ends.")
-    pid_file: str | None = Field(None, description="File with the id of a process to watch.")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> ProcessSpec:
-        if (self.command is None) == (self.pid_file is None):
-            raise ValueError("exactly one of `command` and `pid_file` is required")
-        return self
-
-
-class SystemSpec(Part):
-    """One of the two systems."""
-
-    name: str = Field(min_length=1, max_length=100, description="Name that people use.")
-    url: HttpUrl = Field(description="Its address: scheme, host and port.")
-    health: Path = Field(
-        "/health",
-        description="Path that answers 2xx while the system is healthy."
-    )
-    health_timeout: Duration = Field(
-        timedelta(seconds=1),
-        description="Longest wait for the health answer."
-    )
-    concurrency: int | None = Field(
-        None, ge=1, description="Most requests at once (circuit breaker); default: no limit."
-    )
-    timeout: Duration = Field(
-        timedelta(seconds=15),
-        description="Longest wait until an answer begins, per attempt; 0: no limit.",
-    )
-    attempt_timeout: Duration = Field(
-        timedelta(seconds=5),
-        description="Longest wait until the answer to a safe request begins, before the baseline "
-        "is asked.",
-    )
-    silence: Duration = Field(
-        timedelta(minutes=5),
-        description="Longest time without any data within a request and its answer; 0: no "
-        "limit.",
-    )
-    keep_alive: Duration = Field(
-        timedelta(seconds=4),
-        description="How long an idle connection to it stays open; must be shorter than the "
-        "system's own keep-alive. 0: no limit.",
-    )
-    process: ProcessSpec | None = Field(None, description="Its process, for memory and CPU.")
-    protocol: HttpVersion = Field(
-        "http1", description="What the gateway speaks with it: `http1`, or `http2` (gRPC needs it; "
-        "without TLS the system must take HTTP/2 from the first byte).")
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether its address says everything about how it is reached."""
-        return self.protocol == "http1"
-
-
-class Systems(Part):
-    """The two systems."""
-
-    baseline: SystemSpec
-    candidate: SystemSpec
 
 
 class StageSpec(Part):

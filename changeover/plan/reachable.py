@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from changeover.plan.hook_rules import hooks_of
 from changeover.plan.location import Location
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import Plan
 from changeover.plan.suites import LoadCheck, OpenApiCheck, SoakCheck
+from changeover.plan.systems import SystemSpec
 
 Found = tuple[Location, str]
 
@@ -57,4 +58,6 @@ def _fuzzed(plan: Plan, path: Location) -> Iterator[Found]:
 
 def _beyond_requests(system: SystemSpec) -> str:
     """Return the key of a system that a client of HTTP/1.1 with an address alone cannot follow."""
-    return "`protocol: http2`" if system.protocol == "http2" else ""
+    if system.protocol == "http2":
+        return "`protocol: http2`"
+    return "`tls`" if system.tls is not None else ""

@@ -15,7 +15,8 @@ from changeover.domain.rollout import Cutover
 from changeover.errors import Refused, Unreachable
 from changeover.gateway import reaching
 from changeover.machine.http import get
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import Plan
+from changeover.plan.systems import SystemSpec
 from changeover.procedures import levers
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, steps

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from urllib.parse import urlsplit
 
 from changeover.plan.endpoint import GRPC_HEALTH
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 
 
 def arguments(system: SystemSpec) -> list[str]:
@@ -13,12 +14,26 @@ def arguments(system: SystemSpec) -> list[str]:
     found = ["--noproxy", "*"]
     if system.protocol == "http2":
         found.append("--http2" if system.url.startswith("https") else "--http2-prior-knowledge")
+    spec = system.tls
+    for option, file in (("--cacert", spec and spec.ca), ("--cert", spec and spec.certificate),
+                         ("--key", spec and spec.key)):
+        if file:
+            found += [option, file]
+    url = urlsplit(system.url)
+    if spec is not None and spec.server_name:
+        # The name in the address is the one that curl verifies.
+        port = url.port or 443
+        found += ["--connect-to", f"{spec.server_name}:{port}:{url.hostname}:{port}",
+                  "-H", f"host: {url.netloc}"]
     return found
 
 
 def address(system: SystemSpec, path: str) -> str:
     """Return the address of a path, as curl takes it."""
-    return system.url.rstrip("/") + path
+    url = urlsplit(system.url)
+    if system.tls is not None and system.tls.server_name:
+        url = url._replace(netloc=f"{system.server_name}:{url.port or 443}")
+    return url.geturl().rstrip("/") + path
 
 
 def health(system: SystemSpec, timeout: str) -> str:

@@ -14,7 +14,8 @@ from changeover.errors import Refused
 from changeover.gateway import reaching
 from changeover.gateway.files import GatewayFiles
 from changeover.machine.files import READABLE_BY_ALL, write_atomically
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import Plan
+from changeover.plan.systems import SystemSpec
 from changeover.procedures import baseline
 
 
@@ -26,7 +27,7 @@ def note(files: GatewayFiles, plan: Plan, *, now: datetime) -> None:
     content = {
         "name": spec.name,
         "at": now.isoformat(),
-        "health": reaching.address(spec) + spec.health,
+        "health": reaching.health_address(spec),
         "timeout": spec.health_timeout.total_seconds(),
         # the address alone may not say how it is reached
         "system": spec.model_dump(mode="json", exclude_unset=True, exclude={"process"}),

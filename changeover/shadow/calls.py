@@ -9,7 +9,7 @@ from changeover.comparison.answers import Answer
 from changeover.gateway import reaching
 from changeover.gateway.envoy.protocol import ENVOYS_OWN
 from changeover.gateway.envoy.user_key import KEY_HEADER
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 from changeover.shadow.dialling import dialler
 from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
 from changeover.shadow.pulse import Pulse

@@ -7,7 +7,9 @@ import ssl
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from changeover.plan.model import SystemSpec
+from changeover.gateway import reaching
+from changeover.machine import trust
+from changeover.plan.systems import SystemSpec
 from changeover.shadow.streams import Http2
 from changeover.shadow.wire import Connection, Http1
 
@@ -22,7 +24,7 @@ def dialler(spec: SystemSpec, *, most_body: int) -> Callable[[], Awaitable[Conne
     parts = urlsplit(spec.url)
     is_tls = parts.scheme == "https"
     address = parts.hostname or "", parts.port or (443 if is_tls else 80)
-    tls = _tls(spec) if is_tls else None
+    tls = _Tls(spec)
 
     def protocol() -> Http1 | Http2:
         if spec.protocol == "http2":
@@ -32,14 +34,24 @@ def dialler(spec: SystemSpec, *, most_body: int) -> Callable[[], Awaitable[Conne
     async def connect() -> Connection:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(
-            protocol, *address, ssl=tls, server_hostname=address[0] if tls else None)
+            protocol, *address, ssl=tls.newest() if is_tls else None,
+            server_hostname=spec.server_name if is_tls else None)
         return connection
 
     return connect
 
 
-def _tls(spec: SystemSpec) -> ssl.SSLContext:
-    found = ssl.create_default_context()
-    if spec.protocol == "http2":
-        found.set_alpn_protocols(["h2"])
-    return found
+class _Tls:
+    """A system's trust, read again when one of its files was replaced."""
+
+    def __init__(self, spec: SystemSpec) -> None:
+        self._spec = spec
+        self._files = spec.tls.files if spec.tls is not None else ()
+        self._made: tuple[trust.Stamp, ssl.SSLContext] | None = None
+
+    def newest(self) -> ssl.SSLContext:
+        """Return it; raises OSError when a file cannot be read."""
+        stamp = trust.stamp(self._files)
+        if self._made is None or self._made[0] != stamp:
+            self._made = stamp, reaching.tls_context(self._spec)
+        return self._made[1]

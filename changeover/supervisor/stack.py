@@ -333,8 +333,7 @@ class Stack:
 
     def _address(self, name: str) -> str:
         if name in ("baseline", "candidate"):
-            spec = self.plan.system(name)
-            return reaching.address(spec) + spec.health
+            return reaching.health_address(self.plan.system(name))
         other = {"prefect-server": self.api_url, "console": self.console_url}
         return other.get(name, self.plan.routing.listen)
 

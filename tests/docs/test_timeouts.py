@@ -12,7 +12,8 @@ from changeover.gateway.envoy import time_limits
 from changeover.gateway.envoy.clusters import render_clusters
 from changeover.gateway.envoy.config import render_bootstrap, render_routes
 from changeover.gateway.files import GatewayFiles
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import Plan
+from changeover.plan.systems import SystemSpec
 from changeover.plan.units import parse_duration
 
 PAGE = Path(__file__).parents[2] / "docs" / "timeouts.md"

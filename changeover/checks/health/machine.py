@@ -21,6 +21,7 @@ from changeover.checks.suites.data import database_url, revision_of
 from changeover.checks.suites.security import certificate_left
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.health import Status
+from changeover.machine import trust
 from changeover.plan.health import CertificateSpec, DatabaseHealthSpec, Issue, LevelSpec
 from changeover.plan.units import format_duration, format_size, parse_address
 
@@ -70,7 +71,7 @@ def certificate(spec: CertificateSpec) -> Health:
     """Judge how long a certificate is still valid."""
     host, port = parse_address(spec.address)
     try:
-        left = certificate_left(host, port, spec.ca_file)
+        left = certificate_left((host, port), host, trust.context(spec.ca_file))
     except ssl.SSLCertVerificationError as error:
         what = f"{spec.address} is not trusted: {error.verify_message}"
         return Health(Status.CRITICAL, what, {}, Issue.CERTIFICATE_EXPIRY)

@@ -23,8 +23,8 @@ from changeover.gateway import reaching
 from changeover.machine.http import get
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.health import Issue, ItemsSpec, MemoryLimitSpec, NodeSpec, ServiceSpec
-from changeover.plan.model import ProcessSpec, SystemSpec
 from changeover.plan.paths import value_at
+from changeover.plan.systems import ProcessSpec, SystemSpec
 from changeover.plan.units import format_size
 from changeover.site.site import Site
 

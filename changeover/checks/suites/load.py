@@ -19,6 +19,7 @@ from changeover.analysis.histogram import Histogram
 from changeover.analysis.trend import Trend, leak_verdict, trend
 from changeover.checks.suites.result import CheckResult, Report, judged, unknown
 from changeover.checks.suites.target import CheckTarget
+from changeover.checks.suites.way import Way
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.suites import LoadCheck, SoakCheck
 from changeover.plan.units import format_size
@@ -59,33 +60,25 @@ class Served:
         return data
 
 
-def new_session() -> aiohttp.ClientSession:
-    """Return a client for load: without a limit of connections, and without a proxy."""
-    # A limit of connections would make requests wait for earlier ones.
-    connector = aiohttp.TCPConnector(limit=0)
-    timeout = aiohttp.ClientTimeout(total=LONGEST_ANSWER)
-    return aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
-
-
 def is_failure(status: int) -> bool:
     """Whether an answer says that a system does not sustain the load."""
     return status >= 500 or status == TOO_MANY
 
 
-async def offer(url: str, paths: Sequence[str], *, rate: float, seconds: float,
+async def offer(way: Way, paths: Sequence[str], *, rate: float, seconds: float,
                 tick: Callable[[float], None] | None = None) -> Served:
     """Offer `rate` requests a second for `seconds` and return what came of them."""
     durations: list[int] = []
     failed = 0
     under_way: set[asyncio.Task[None]] = set()
     count = max(1, round(rate * seconds))
-    async with new_session() as session:
+    async with way.session(LONGEST_ANSWER) as session:
         began = time.perf_counter()
 
         async def one(path: str, due: float) -> None:
             nonlocal failed
             try:
-                async with session.get(url + path) as answer:
+                async with session.get(way.url + path, **way.options) as answer:
                     await answer.read()
                     failed += is_failure(answer.status)
             except (aiohttp.ClientError, TimeoutError):
@@ -128,7 +121,7 @@ def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> CheckRes
                 report((before + done) / steps)
 
             offered = offer(
-                target.url(side), spec.paths, rate=rate, seconds=spec.each.total_seconds(),
+                target.way(side), spec.paths, rate=rate, seconds=spec.each.total_seconds(),
                 tick=tick)
             found[side].append(asyncio.run(offered))
         own = found["candidate"][-1]
@@ -209,8 +202,8 @@ async def _soaked(
 
     reading = asyncio.create_task(read())
     try:
-        url = target.url(spec.of)
-        served = await offer(url, spec.paths, rate=spec.rate, seconds=seconds, tick=report)
+        way = target.way(spec.of)
+        served = await offer(way, spec.paths, rate=spec.rate, seconds=seconds, tick=report)
     finally:
         reading.cancel()
         await asyncio.wait([reading])

@@ -30,7 +30,7 @@ def check_security(spec: SecurityCheck, target: CheckTarget) -> CheckResult:
     tried = 0
     if spec.certificate is not None:
         tried += 1
-        problems += _certificate(spec, target.url(spec.of), spec.certificate)
+        problems += _certificate(spec, target, spec.certificate)
     try:
         own = {"verify": ssl.create_default_context(cafile=spec.ca_file)} if spec.ca_file else {}
         with target.client(
@@ -45,13 +45,16 @@ def check_security(spec: SecurityCheck, target: CheckTarget) -> CheckResult:
     return judged(problems, f"{spec.of}: {tried} attempts, nothing found", attempts=tried)
 
 
-def _certificate(spec: SecurityCheck, url: str, least: timedelta) -> list[str]:
+def _certificate(spec: SecurityCheck, target: CheckTarget, least: timedelta) -> list[str]:
+    url = target.url(spec.of)
     parts = urlsplit(url)
     # The plan asks for a certificate: an address without one is a finding, not a mistake of ours.
     if parts.scheme != "https":
         return [f"{url} is not https: there is no certificate"]
     try:
-        left = certificate_left(parts.hostname or "", parts.port or 443, spec.ca_file)
+        left = certificate_left(
+            (parts.hostname or "", parts.port or 443), target.server_name(spec.of),
+            target.tls_context(spec.of, spec.ca_file))
     except ssl.SSLCertVerificationError as error:
         return [f"the certificate of {url} is not trusted: {error.verify_message}"]
     except OSError as error:
@@ -62,17 +65,23 @@ def _certificate(spec: SecurityCheck, url: str, least: timedelta) -> list[str]:
     return []
 
 
-def certificate_left(host: str, port: int, ca_file: str | None = None) -> timedelta:
+def certificate_left(
+    address: tuple[str, int], name: str, context: ssl.SSLContext
+) -> timedelta:
     """Return for how long a server's certificate is valid, in whole seconds.
+
+    Args:
+        address: Host and port.
+        name: Whose certificate it must be.
+        context: Whom to trust, and what to show.
 
     Raises:
         ssl.SSLCertVerificationError: It is not trusted, expired, or of another name.
         OSError: No connection.
     """
-    context = ssl.create_default_context(cafile=ca_file)
     with (
-        socket.create_connection((host, port), timeout=5) as plain,
-        context.wrap_socket(plain, server_hostname=host) as secured,
+        socket.create_connection(address, timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname=name) as secured,
     ):
         certificate = secured.getpeercert() or {}
     ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from changeover.gateway import reaching
-from changeover.machine import http
+from changeover.machine import http, trust
 from changeover.plan.model import Plan
 from changeover.site.site import Site
 
 if TYPE_CHECKING:
     import httpx
+
+    from changeover.checks.suites.way import Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,31 @@ class CheckTarget:
         if host == "gateway":
             return http.new_client(timeout=timeout, **options)
         return reaching.new_client(self.plan.system(host), timeout=timeout, **options)
+
+    def way(self, host: str) -> Way:
+        """Return how load reaches a host."""
+        from changeover.checks.suites.way import Way  # aiohttp, which only load needs
+
+        if host == "gateway" or self.plan.system(host).tls is None:
+            return Way(self.url(host))
+        return Way(self.url(host), self.tls_context(host, None), self.server_name(host))
+
+    def server_name(self, host: str) -> str:
+        """Return the name that a host's certificate must have."""
+        if host == "gateway":
+            return urlsplit(self.url(host)).hostname or ""
+        return self.plan.system(host).server_name
+
+    def tls_context(self, host: str, ca_file: str | None) -> ssl.SSLContext:
+        """Return how a host's certificate is verified.
+
+        Args:
+            host: The baseline, the candidate or the gateway.
+            ca_file: Authorities to trust instead of those of the plan's `tls`.
+        """
+        if ca_file is not None or host == "gateway":
+            return trust.context(ca_file)
+        return reaching.tls_context(self.plan.system(host))
 
     def get(self, host: str, path: str, *, timeout: float) -> httpx.Response:
         """Ask a host once; raises httpx.HTTPError when no answer comes in time."""

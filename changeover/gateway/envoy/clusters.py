@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from changeover.gateway.envoy import choice, concurrency, protocol, streams, time_limits
+from changeover.gateway.envoy import choice, concurrency, protocol, streams, time_limits, tls
 from changeover.gateway.files import GatewayFiles
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import Plan
+from changeover.plan.systems import SystemSpec
 
 Json = dict[str, Any]
 
@@ -17,13 +18,13 @@ _TYPE = "type.googleapis.com/envoy."
 def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
     """Return the clusters: both systems, and those whose names say who was meant."""
     candidate = plan.systems.candidate
-    behind = [_cluster("candidate", candidate)]
+    behind = [_cluster("candidate", candidate, files)]
     if concurrency.is_limited(plan):
-        behind = [_hop(files, candidate), _cluster(concurrency.LIMITED, candidate)]
+        behind = [_hop(files, candidate), _cluster(concurrency.LIMITED, candidate, files)]
     return {
         "version_info": "1",
         "resources": [
-            _cluster("baseline", plan.systems.baseline),
+            _cluster("baseline", plan.systems.baseline, files),
             *behind,
             *({**found, "circuit_breakers": _circuit_breakers(None)}
               for found in streams.clusters(plan, files)),
@@ -51,7 +52,7 @@ def _aggregate(name: str, clusters: list[str]) -> Json:
     }
 
 
-def _cluster(name: str, system: SystemSpec) -> Json:
+def _cluster(name: str, system: SystemSpec, files: GatewayFiles) -> Json:
     url = urlsplit(system.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     address = {"socket_address": {"address": url.hostname, "port_value": port}}
@@ -80,7 +81,8 @@ def _cluster(name: str, system: SystemSpec) -> Json:
     if name == "candidate":
         cluster["outlier_detection"] = _outlier_detection()
     if url.scheme == "https":
-        cluster["transport_socket"] = _tls(url.hostname or "", system)
+        cluster["transport_socket"] = tls.upstream(
+            "baseline" if name == "baseline" else "candidate", system, files)
     return cluster
 
 
@@ -142,23 +144,3 @@ def _circuit_breakers(
                          "min_retry_concurrency": least_retries},
     }
     return {"thresholds": [threshold]}
-
-
-def _tls(hostname: str, system: SystemSpec) -> Json:
-    offered = {"alpn_protocols": ["h2"]} if system.protocol == "http2" else {}
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": _TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "sni": hostname,
-            # Without it Envoy accepts any certificate.
-            "common_tls_context": {
-                **offered,
-                "validation_context": {
-                    "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
-                    "match_typed_subject_alt_names": [{"san_type": "DNS",
-                                                       "matcher": {"exact": hostname}}],
-                }
-            },
-        },
-    }

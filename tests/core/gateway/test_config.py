@@ -24,7 +24,8 @@ from changeover.gateway.envoy.config import (
 )
 from changeover.gateway.envoy.withheld import withheld
 from changeover.gateway.files import GatewayFiles
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import Plan
+from changeover.plan.systems import SystemSpec
 
 PLAN = Plan.model_validate({
     "migration": "bench",

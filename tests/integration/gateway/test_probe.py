@@ -19,7 +19,7 @@ import pytest
 
 from changeover.domain.routing import System
 from changeover.gateway.probe import Found, Speaks, note, speaks
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 from tests.integration.test_bad_input import changeover, up
 from tests.support.processes import ROOT, free_port
 from tests.support.site import PLAN, QUICK

@@ -20,10 +20,11 @@ from changeover.checks.openapi import documents
 from changeover.domain.health import Status
 from changeover.domain.messages import Severity
 from changeover.errors import InvalidInput
-from changeover.machine.http import get, health_address, tls
+from changeover.gateway import reaching
+from changeover.machine.http import get, tls
 from changeover.notify import channels
 from changeover.observer.back_pressure import Probe
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 from changeover.procedures import baseline
 from changeover.sdk.feed import ConsoleSource
 
@@ -98,7 +99,7 @@ def _webhook(url: str) -> bool:
 ASKING: dict[str, Callable[[str], bool]] = {
     "baseline": lambda url: baseline.answers_well(_spec(url)),
     "health check": lambda url: systems.answers(_spec(url), "baseline").status is Status.HEALTHY,
-    "back-pressure": lambda url: Probe(f"{url}/health", 5).ask()[1],
+    "back-pressure": lambda url: Probe(_spec(url), "/health", 5).ask()[1],
     "openapi": _document,
     "webhook": _webhook,
     "block": _block,
@@ -166,4 +167,4 @@ def test_systems_are_asked_past_the_proxy(
 @pytest.mark.parametrize("url", ["http://a:1", "http://a:1/"])
 def test_health_address_has_one_slash(url: str) -> None:
     """However the plan ends the system's address."""
-    assert health_address(_spec(url)) == "http://a:1/health"
+    assert reaching.health_address(_spec(url)) == "http://a:1/health"

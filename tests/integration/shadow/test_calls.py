@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from changeover.comparison.answers import Answer
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 from changeover.shadow.calls import Caller, has_part_only
 from changeover.shadow.tap import Exchange
 from tests.support.processes import LONGEST_PAUSE

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from changeover.comparison.answers import Answer
-from changeover.plan.model import SystemSpec
+from changeover.plan.systems import SystemSpec
 from changeover.shadow.calls import Caller
 from changeover.shadow.tap import Exchange
 from tests.support.grpc_system import GrpcSystem

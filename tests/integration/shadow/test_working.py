@@ -19,7 +19,8 @@ from changeover.domain.audit import Author
 from changeover.domain.comparisons import Compared
 from changeover.domain.routing import Change, Mode
 from changeover.plan.comparing import ShadowSpec
-from changeover.plan.model import Plan, SystemSpec
+from changeover.plan.model import Plan
+from changeover.plan.systems import SystemSpec
 from changeover.shadow import service
 from changeover.shadow.calls import Caller
 from changeover.shadow.judging import Answers, Asked, Judge

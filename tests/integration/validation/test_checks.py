@@ -20,8 +20,9 @@ from changeover.checks.suites.result import CheckResult
 from changeover.checks.suites.run import run_check, run_suite, verdict_of
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.verdict import Verdict
-from changeover.plan.model import Plan, ProcessSpec
+from changeover.plan.model import Plan
 from changeover.plan.suites import AnyCheck
+from changeover.plan.systems import ProcessSpec
 from tests.integration.conftest import make_plan
 from tests.support.processes import free_port, running, upstream, wait_for
 

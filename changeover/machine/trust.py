@@ -1,0 +1,45 @@
+"""TLS towards one server, from files that may be replaced while a process runs."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+Stamp = tuple[tuple[int, int, int], ...]
+
+
+def stamp(files: Sequence[str]) -> Stamp:
+    """Return what changes when one of the files is replaced or written again.
+
+    A file that is gone, as between two steps of a replacement, counts as one that is there.
+    """
+    found = []
+    for name in files:
+        try:
+            status = Path(name).stat()
+        except OSError:
+            found.append((0, 0, 0))
+            continue
+        found.append((status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+def context(
+    ca: str | None = None, certificate: str | None = None, key: str | None = None
+) -> ssl.SSLContext:
+    """Return settings that verify a server, and show it a certificate where there is one.
+
+    Args:
+        ca: PEM file with the authorities to trust instead of the machine's.
+        certificate: PEM file with the certificate that is shown.
+        key: PEM file with its key.
+
+    Raises:
+        OSError: A file cannot be read, or is not what it should be (ssl.SSLError is one).
+    """
+    found = ssl.create_default_context(cafile=ca)
+    if certificate is not None:
+        # A password would be asked for on the terminal: nobody is there to type it.
+        found.load_cert_chain(certificate, key, password=lambda: b"")
+    return found

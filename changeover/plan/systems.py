@@ -1,0 +1,102 @@
+"""The two systems: where they are, how they are reached, and how patient one is with them. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from changeover.plan.endpoint import HttpVersion, TlsSpec
+from changeover.plan.fields import Duration, HttpUrl, Part, Path
+
+
+class ProcessSpec(Part):
+    """How to start a system's process, or how to find one that runs already.
+
+    With `command`, `changeover up` starts it. With `pid_file`, it watches one started elsewhere.
+    """
+
+    command: list[str] | None = Field(None, min_length=1, description="Program and arguments.")
+    env: dict[str, str] = Field(default={}, description="Additional environment variables.")
+    directory: str | None = Field(None, description="Working directory, relative to the plan.")
+    restart: bool = Field(False, description="Restart it when it ends.")
+    pid_file: str | None = Field(None, description="File with the id of a process to watch.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ProcessSpec:
+        if (self.command is None) == (self.pid_file is None):
+            raise ValueError("exactly one of `command` and `pid_file` is required")
+        return self
+
+
+class SystemSpec(Part):
+    """One of the two systems."""
+
+    name: str = Field(min_length=1, max_length=100, description="Name that people use.")
+    url: HttpUrl = Field(description="Its address: scheme, host and port.")
+    health: Path = Field(
+        "/health",
+        description="Path that answers 2xx while the system is healthy."
+    )
+    health_timeout: Duration = Field(
+        timedelta(seconds=1),
+        description="Longest wait for the health answer."
+    )
+    concurrency: int | None = Field(
+        None, ge=1, description="Most requests at once (circuit breaker); default: no limit."
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=15),
+        description="Longest wait until an answer begins, per attempt; 0: no limit.",
+    )
+    attempt_timeout: Duration = Field(
+        timedelta(seconds=5),
+        description="Longest wait until the answer to a safe request begins, before the baseline "
+        "is asked.",
+    )
+    silence: Duration = Field(
+        timedelta(minutes=5),
+        description="Longest time without any data within a request and its answer; 0: no "
+        "limit.",
+    )
+    keep_alive: Duration = Field(
+        timedelta(seconds=4),
+        description="How long an idle connection to it stays open; must be shorter than the "
+        "system's own keep-alive. 0: no limit.",
+    )
+    process: ProcessSpec | None = Field(None, description="Its process, for memory and CPU.")
+    protocol: HttpVersion = Field(
+        "http1", description="What the gateway speaks with it: `http1`, or `http2` (gRPC needs it; "
+        "without TLS the system must take HTTP/2 from the first byte).")
+    tls: TlsSpec | None = Field(
+        None, description="For https: authorities, a client's certificate, the certificate's name.")
+
+    @model_validator(mode="after")
+    def _tls_is_used(self) -> SystemSpec:
+        if self.tls is not None and not self.is_tls:
+            raise ValueError("`tls` needs a `url` that begins with https://")
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its address says everything about how it is reached."""
+        return self.protocol == "http1" and self.tls is None
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether it is reached over TLS."""
+        return self.url.startswith("https://")
+
+    @property
+    def server_name(self) -> str:
+        """The name that its certificate must have: a host's name, or an IP address."""
+        own = self.tls.server_name if self.tls is not None else None
+        return own or urlsplit(self.url).hostname or ""
+
+
+class Systems(Part):
+    """The two systems."""
+
+    baseline: SystemSpec
+    candidate: SystemSpec
