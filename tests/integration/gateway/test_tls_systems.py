@@ -61,7 +61,8 @@ def test_gateway_checks_probes_and_copies_reach_it(system: Made, tmp_path: Path)
     target = CheckTarget(plan, tmp_path)
     assert check_http(HttpCheck(kind="http", path="/a"), target).reason.startswith("candidate ans")
     secured = check_security(
-        SecurityCheck.model_validate({"kind": "security", "certificate": "1d", "headers": {}}), target)
+        SecurityCheck.model_validate({"kind": "security", "certificate": "1d", "headers": {},
+                                       "refused_methods": []}), target)
     assert secured.reason.endswith("nothing found")
     (answer,) = _calls(candidate, _exchange("/copy"))
     assert answer.status == 200
