@@ -68,7 +68,7 @@ def demo(
         name, example, speed=wanted.pop("speed"), environment=wanted.pop("environment"))
     # before anything is touched: a misspelt fault is no reason to wait for a start
     trouble = WantedFault.parse(fault, prepared.plan, example.faults) if fault else None
-    place = _fresh_home(home)
+    place = fresh_home(home)
     staged = stage(place, name, example, prepared, Wanted(**wanted))
     _introduce(name, example, prepared)
     stack = Stack(place, staged.plan, staged.settings, _show)
@@ -108,7 +108,7 @@ def _show(text: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')} {text}")
 
 
-def _fresh_home(path: Path) -> Home:
+def fresh_home(path: Path) -> Home:
     """Empty what an earlier demo left, and nothing else."""
     home = Home(path)
     if home.root.exists() and any(home.root.iterdir()):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from changeover.comparison.diff import MOST_DIVERGENCES, compare
-from changeover.comparison.documents import Unparsable, is_json, is_text, parse_body
+from changeover.comparison.documents import Unparsable, is_json, is_opaque, is_text, parse_body
 from changeover.comparison.json_text import may_underflow
 from changeover.comparison.markup import Element
 from changeover.comparison.rules import NO_RULES, RuleSet
@@ -95,10 +95,14 @@ def compare_bodies(
     """Compare two bodies by their content types; identical bytes are not parsed.
 
     A body that is not what its type says is a divergence of kind `error`, never an exception. One
-    that is empty is missing, whatever its type says; two empty ones are the same.
+    that is empty is missing, whatever its type says; two empty ones are the same. So are the same
+    bytes where one side's type says nothing of how to read them: a script is no other script when
+    it is sent as `application/javascript` and as `text/javascript`.
     """
     baseline_type, candidate_type = types
-    if baseline == candidate and (baseline_type == candidate_type or not baseline):
+    if baseline == candidate and (
+            baseline_type == candidate_type or not baseline
+            or is_opaque(baseline, baseline_type) or is_opaque(candidate, candidate_type)):
         return IDENTICAL
     try:
         values = _read(baseline, baseline_type), _read(candidate, candidate_type)

@@ -28,6 +28,8 @@ _XML = re.compile(r".*[/+.-](?:xml(?:-external-parsed-entity)?|xsl)\Z")
 _LINES = re.compile(
     r".*[/+.-](?:(?:nd|ld)json|json-?l|json-?lines|json-seq|stream\+json|concatenated-json)\Z")
 _DECLARED = re.compile(r"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]+)")
+_FORM = "application/x-www-form-urlencoded"
+_TABLES = ("text/csv", "application/csv", "text/tab-separated-values")
 _SNIFFED = ("", "text/plain", "text/html")
 """Types that JSON is sent with, too: PHP says `text/html` by default."""
 
@@ -65,7 +67,7 @@ def parse_body(
         if is_lenient:
             return _parse_lenient(body, charset)
         return parse_json(body, charset, is_exact=is_exact)
-    if kind in _SNIFFED and body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    if kind in _SNIFFED and _begins_with_bracket(body):
         # A text that begins with a bracket.
         with contextlib.suppress(Unparsable):
             return parse_json(body, charset, is_exact=is_exact)
@@ -83,15 +85,28 @@ def _parse_other(body: bytes, kind: str, charset: str) -> Any:
         from changeover.comparison.pages import read_page
 
         return read_page(body, charset)
-    if kind == "application/x-www-form-urlencoded":
+    if kind == _FORM:
         return _parse_form(decode(body, charset or "utf-8"))
     if kind == "text/event-stream":
         return parse_events(decode(body, "utf-8"))
-    if kind in ("text/csv", "application/csv", "text/tab-separated-values"):
+    if kind in _TABLES:
         return _parse_table(decode(body, charset or "utf-8"), is_tabbed=kind.endswith("values"))
     if kind.startswith("text/"):
         return decode(body, charset or "utf-8")
     return {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+
+
+def _begins_with_bracket(body: bytes) -> bool:
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+
+
+def is_opaque(body: bytes, content_type: str) -> bool:
+    """Whether a type says nothing of how to read a body: only its size and digest are compared."""
+    kind = _kind(content_type)
+    if not kind:
+        return not _begins_with_bracket(body)
+    is_known = kind in _TABLES or kind == _FORM or kind.startswith(("text/", "multipart/"))
+    return not (is_known or _JSON.match(kind) or _LINES.match(kind) or _XML.match(kind))
 
 
 def is_text(content_type: str) -> bool:

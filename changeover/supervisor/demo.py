@@ -108,6 +108,8 @@ class Demo:
         approves: Whether the demo answers the approvals itself.
         fault: The misbehaviour to bring about, if any.
         faults: Begins faults.
+        objection: Asked before the demo itself answers for a stage, by its key: why its users must
+            go back; empty when nothing speaks against it.
     """
 
     site: Site
@@ -115,6 +117,7 @@ class Demo:
     approves: bool
     fault: WantedFault | None
     faults: Faults
+    objection: Callable[[str], str] = field(default=lambda stage: "")
     _shown: str = ""
     _shown_at: float = 0.0
     _answered: set[str] = field(default_factory=set)
@@ -200,16 +203,17 @@ class Demo:
             self.show(f"APPROVE stage {waiting['stage']}: open {waiting['url']}, press Resume "
                       f"(or: changeover approve promote --approver YOU --home {home})")
             return
-        decision = "rollback" if alarm else "promote"  # nobody is there to know better
+        objection = f"guardrail {alarm}" if alarm else self.objection(waiting["stage"])
+        decision = "rollback" if objection else "promote"  # nobody is there to know better
         try:
             self.site.prefect.resume(now["cutover"]["flow_run_id"], {
                 "decision": decision, "approver": f"demo-{waiting['approver']}",
-                "comment": f"guardrail {alarm}" if alarm else "approved by --approve"})
+                "comment": objection or "approved by --approve"})
         except (Refused, Unreachable):
             return  # not suspended yet: asked again in half a second
         self._answered.add(key)
         self.show(f"answered {decision} for stage {waiting['stage']}"
-                  + (f": guardrail {alarm}" if alarm else ""))
+                  + (f": {objection}" if objection else ""))
 
     def _fail_if_refused(self, run_id: str, now: dict[str, Any] | None) -> None:
         """Stop when the run ended without ever beginning a cutover."""

@@ -50,7 +50,8 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
         "stats_flush_interval": "1s",
         # Envoy's own limit is 100, which a segment of ten values exceeds.
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {
-            "re2.max_program_size.error_level": 1_000_000, **protocol.RUNTIME}}]},
+            "re2.max_program_size.error_level": 1_000_000, **protocol.RUNTIME,
+            **tap.RUNTIME}}]},
         "dynamic_resources": {"cds_config": watched(files.clusters),
                               "lds_config": watched(files.listeners)},
         "static_resources": {

@@ -18,6 +18,15 @@ CLUSTER = "shadow"
 MOST_STREAMS = 32
 """Exchanges that are streamed at once; further ones are not tapped, and Envoy counts them."""
 FILTER = "envoy.filters.http.ext_proc"
+RUNTIME: Json = {
+    # Else a service that hangs holds back the users' own bodies beyond 64 kB: Envoy would rather
+    # wait than keep more than a buffer of what the service has not read yet. What is kept instead
+    # are the bodies of MOST_STREAMS exchanges, until their users have their answers or the service
+    # has not answered a ping for PING_TIMEOUT.
+    "envoy.reloadable_features.grpc_side_stream_flow_control": False,
+}
+PING_INTERVAL, PING_TIMEOUT = "2s", "5s"
+"""A service that hangs loses its connection after both, and Envoy forgets what it kept for it."""
 NOT_UPGRADED: Json = {"name": "upgrade", "present_match": True, "invert_match": True}
 """A websocket never ends: tapped, it would occupy one of the streams as long as it lives."""
 _TYPE = "type.googleapis.com/envoy."
@@ -56,7 +65,8 @@ def cluster(files: GatewayFiles) -> Json:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": _TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http2_protocol_options": {}},
+                "explicit_http_config": {"http2_protocol_options": {"connection_keepalive": {
+                    "interval": PING_INTERVAL, "timeout": PING_TIMEOUT}}},
             }
         },
         # A stream that is not answered is closed after 50 ms; a service with more streams than it

@@ -53,6 +53,23 @@ def test_body_is_read_by_its_type(body: bytes, kind: str, expected: Any) -> None
     assert parse_body(body, kind) == expected
 
 
+@pytest.mark.parametrize(("first", "second", "body", "is_same"), [
+    ("application/javascript", "text/javascript; charset=utf-8", b"let a = 1", True),
+    ("application/octet-stream", "", b"\x00\x01", True),
+    ("", "text/plain; charset=utf-8", b"a", True),
+    ("application/octet-stream", "application/json", b'{"a": 1}', True),
+    ("text/html", "text/plain", b"<p>a", False),
+    ("text/plain; charset=latin-1", "text/plain; charset=utf-8", b"\xc3\xa9", False),
+    ("", "text/plain", b"[1]", True), ("", "application/xml", b"[1]", False),
+], ids=str)
+def test_same_bytes_differ_only_where_both_types_say_how_to_read_them(
+    first: str, second: str, body: bytes, is_same: bool
+) -> None:
+    """A type that says nothing cannot make another body of the same bytes; a charset can."""
+    for types in ((first, second), (second, first)):
+        assert (not compare_bodies(body, body, types).divergences) == is_same
+
+
 def test_other_bodies_are_size_and_digest() -> None:
     """Images and the like are the same or not."""
     assert parse_body(b"\x89PNG", "image/png")["size"] == 4

@@ -1,0 +1,1 @@
+"""A static site moves from nginx to Caddy."""
