@@ -180,7 +180,7 @@ def publication_cells(publication: Publication) -> tuple[str, ...]:
         text.moment(publication.at),
         "✓ yes" if publication.is_confirmed else "✗ no",
         f"{publication.seconds * 1000:.1f} ms",
-        text.one_line(publication.error) or "–",
+        text.one_line(publication.error or publication.nodes) or "–",
     )
 
 

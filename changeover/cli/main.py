@@ -19,6 +19,9 @@ COMMANDS = {
         "demo.demo",
         "Run a whole migration on this machine: Prefect, Envoy, two systems, users' requests."),
     "up": ("run.up", "Start everything for a migration and keep it running until Ctrl-C."),
+    "gateway": (
+        "gateway.gateway",
+        "Run a gateway on another machine: it follows the store, and what it measures counts."),
     "status": ("status.status_command", "Show where the migration stands."),
     "watch": (
         "watch.watch",

@@ -8,7 +8,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """An attempt to bring a routing state to the gateway."""
+    """An attempt to bring a routing state to the gateway.
+
+    `nodes` says which gateway nodes confirmed it; empty where there are none.
+    """
 
     migration: str
     epoch: int
@@ -17,3 +20,4 @@ class Publication:
     is_confirmed: bool
     seconds: float
     error: str = ""
+    nodes: str = ""

@@ -103,6 +103,18 @@ class Admin:
         """Have Envoy open its access log anew, after it was moved away."""
         self._request("POST", "/reopen_logs")
 
+    def serve_no_more(self) -> None:
+        """Have Envoy serve on, but ask each connection to be closed after its answer."""
+        self._request("POST", "/healthcheck/fail")
+
+    def serve_again(self) -> None:
+        """Have Envoy keep connections open again."""
+        self._request("POST", "/healthcheck/ok")
+
+    def active_requests(self) -> int:
+        """Return how many requests of users are under way."""
+        return sum(self.counters("^http[.]users[.]downstream_rq_active$").values())
+
     def _route_configs(self) -> list[dict[str, Any]]:
         answer = json.loads(self._get("/config_dump", resource="dynamic_route_configs"))
         configs: list[dict[str, Any]] = answer.get("configs", [])

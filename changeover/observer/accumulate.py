@@ -16,7 +16,15 @@ from typing import Any
 import xxhash
 
 from changeover.analysis.histogram import Histogram, bin_of
-from changeover.analysis.window import GATEWAY, SPLIT, Measurements, Met, Sample, fewest
+from changeover.analysis.window import (
+    GATEWAY,
+    MAIN_GATEWAY,
+    SPLIT,
+    Measurements,
+    Met,
+    Sample,
+    fewest,
+)
 from changeover.clock import from_timestamp
 from changeover.domain.routing import System
 from changeover.gateway.accesslog import Entry, Outcome, classify, refusal, share_of, statuses_of
@@ -98,13 +106,16 @@ class Accumulator:
     Args:
         first: Unix second; requests that ended before it were counted before a restart.
         subsets: Names of the subsets of requests that are counted of their own.
+        gateway: Name of the gateway whose requests they are.
 
     `listening_until` is the Unix second until which applications could report outcomes, as far as
     is known.
     """
 
-    def __init__(self, *, first: int, subsets: Iterable[str] = ()) -> None:
-        self._first = first
+    def __init__(
+        self, *, first: int, subsets: Iterable[str] = (), gateway: str = MAIN_GATEWAY
+    ) -> None:
+        self._first, self._gateway = first, gateway
         self._subsets = sorted(subsets)
         self._seconds: dict[tuple[str, int], _Second] = {}
         self._user_errors: dict[tuple[str, str], datetime] = {}
@@ -211,7 +222,7 @@ class Accumulator:
 
     def _sample(self, system: str, at: int, second: _Second) -> Sample:
         return Sample(
-            system, at, watched=1, listened=second.listened,
+            system, at, gateway=self._gateway, watched=1, listened=second.listened,
             users={kind: fewest(users) for kind, users in sorted(second.users.items())},
             subsets=self._of_subsets(system, second),
             memory_bytes=second.memory_bytes, cpu_cores=second.cpu_cores, **second.measured(),

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from changeover import clock
 from changeover.analysis.window import SHADOW, Sample
@@ -22,6 +21,7 @@ from changeover.domain.messages import Severity
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, StoreError
 from changeover.gateway.accesslog import Entry, Tailer
+from changeover.gateway.hosts import hosts_of
 from changeover.gateway.long_connections import was_ended
 from changeover.observer import telling
 from changeover.observer.accumulate import Accumulator
@@ -44,7 +44,6 @@ from changeover.observer.traffic import Traffic
 from changeover.observer.trigger_memory import TriggerMemory
 from changeover.observer.unsaved import Unsaved
 from changeover.observer.watch import Watch
-from changeover.plan.model import Plan
 from changeover.plan.subsets import subsets_read
 from changeover.plan.triggers import TriggerAction
 from changeover.site.prefect_api import PrefectApi
@@ -100,7 +99,7 @@ class Observer:
         self.slices = SliceLog(site)
         self.evidence = TriggerEvidence(site, self.traffic, self.slices)
         self._tailer = Tailer(
-            site.home.gateway_files.access_log, _hosts(self.plan),
+            site.home.gateway_files.access_log, hosts_of(self.plan),
             position=earlier(place, self.slices.place),
             leaves_out=lambda entry: was_ended(
                 entry, site.gateway.hops(), self.plan.rollback.grace))
@@ -362,16 +361,6 @@ class Observer:
         while not self.stop.is_set():
             self.log.run(name, part)
             self.stop.wait(TICK_SECONDS)
-
-
-def _hosts(plan: Plan) -> dict[str, System]:
-    """Return the systems by the addresses that the access log names."""
-    hosts = {}
-    for name in System:
-        url = urlsplit(plan.system(name).url)
-        port = url.port or (443 if url.scheme == "https" else 80)
-        hosts[f"{url.hostname}:{port}"] = name
-    return hosts
 
 
 def observe(site: Site, api_url: str | None) -> Observer:

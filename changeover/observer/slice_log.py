@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 from changeover.analysis.sequential.counters import valued, wanted
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.sequential.slow import bound_of, condition_of, is_timed
-from changeover.analysis.window import MAIN_GATEWAY
 from changeover.clock import now
 from changeover.domain.routing import ON_USERS
 from changeover.domain.slices import LogPlace, SlowBound
@@ -103,9 +103,10 @@ class SliceLog:
             place, changed = self._slicer.place, dict(self._unsaved)
         if not changed or place is None:
             return
-        content = [packed(each) for each in changed.values()]
+        name = self._site.gateway.name
+        content = [packed(replace(each, gateway=name)) for each in changed.values()]
         slices.save(self._site.store, self._site.migration, content, LogPlace(*place),
-                    gateway=MAIN_GATEWAY)
+                    gateway=name)
         with self._lock:  # what changed meanwhile is saved the next time
             self._unsaved = {key: each for key, each in self._unsaved.items()
                              if each is not changed.get(key)}
@@ -155,12 +156,13 @@ class SliceLog:
 
     def _restore(self) -> None:
         store, migration = self._site.store, self._site.migration
+        name = self._site.gateway.name
         try:
-            place = slices.place_of(store, migration, gateway=MAIN_GATEWAY)
+            place = slices.place_of(store, migration, gateway=name)
             self._read_bounds()
             since = int(now().timestamp()) - OPEN_FOR
             known = [opened(each) for each in slices.newest(
-                store, migration, gateway=MAIN_GATEWAY, since=since)]
+                store, migration, gateway=name, since=since)]
         except StoreError as error:
             LOG.warning("requests are in no comparison with the baseline until the store can be "
                         "read: %s", error)

@@ -82,6 +82,12 @@ class Unsaved:
         with self._lock:
             return any(at <= second for _, at in self._samples)
 
+    @property
+    def oldest(self) -> int | None:
+        """The second of the oldest sample that is not in the store yet; None without any."""
+        with self._lock:
+            return min((at for _, at in self._samples), default=None)
+
     def save(self, store: Store, migration: str) -> None:
         """Save everything; what could not be saved stays, and saving twice changes nothing.
 

@@ -1,5 +1,8 @@
 """Moving traffic: the routing state first, then the gateway, then the record of what it said.
 
+Gateway nodes on other machines follow the store by themselves; whoever publishes waits for their
+word (`fleet`), where there are any.
+
 Everyone who moves traffic does it here: flows, the observer, the console, health checks and people.
 """
 
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 
 from changeover import clock, telemetry
 from changeover.domain.audit import Author
@@ -15,7 +19,7 @@ from changeover.domain.routing import Change, RoutingState
 from changeover.domain.stages import has_share
 from changeover.errors import PublishFailed, StoreError
 from changeover.plan.model import Stage
-from changeover.procedures import members, traces
+from changeover.procedures import fleet, members, traces
 from changeover.site.site import Site
 from changeover.store import publications, routing
 
@@ -67,7 +71,7 @@ def publish(site: Site, state: RoutingState) -> Publication:
     """Bring a routing state to the gateway and record the attempt, confirmed or not.
 
     Raises:
-        PublishFailed: The gateway did not confirm it.
+        PublishFailed: The gateway did not confirm it, or a node that is alive did not.
         StoreError: It is confirmed, but that could not be recorded.
     """
     with telemetry.span(
@@ -80,6 +84,8 @@ def _publish(site: Site, state: RoutingState) -> Publication:
     began, at = time.monotonic(), clock.now()
     try:
         publication = site.gateway.publish(site.plan, state)
+        # after its own gateway, which is served already when a node stands still
+        nodes = fleet.confirm(site, state)
     except PublishFailed as failure:
         failed = Publication(
             migration=site.migration, epoch=state.epoch, version=state.version, at=at,
@@ -88,6 +94,8 @@ def _publish(site: Site, state: RoutingState) -> Publication:
         with contextlib.suppress(StoreError):
             _record_once(site, failed)
         raise
+    if nodes:
+        publication = replace(publication, nodes=nodes, seconds=time.monotonic() - began)
     publications.save(site.store, publication)
     return publication
 

@@ -14,7 +14,7 @@ from changeover.gateway import reaching
 from changeover.gateway.long_connections import ended_in, open_now
 from changeover.plan.paths import value_at
 from changeover.plan.procedures import QueueSpec
-from changeover.procedures import baseline
+from changeover.procedures import baseline, fleet
 from changeover.procedures.steps import Found, RollbackRun
 from changeover.procedures.suites import SuiteResult, problems_of
 from changeover.site.site import Site
@@ -132,6 +132,8 @@ def _problems(site: Site, began: datetime) -> list[str]:
         problems.append(f"gateway: {seen.text}")
     if count := open_now(site.gateway):
         problems.append(f"{count} long connections are still with the candidate")
+    if nodes := fleet.lost(site, state):
+        problems.append(f"gateway nodes: {nodes}")
     if not baseline.is_well(site.plan):
         problems.append("the baseline is not well")
     return problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Index, select
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.publications import Publication
 from changeover.store.base import Base, Name, RowId, all_records, first_record, to_record, to_row
@@ -24,6 +24,7 @@ class PublicationRow(Base):
     is_confirmed: Mapped[bool]
     seconds: Mapped[float]
     error: Mapped[str]
+    nodes: Mapped[str] = mapped_column(server_default="")
     __table_args__ = (Index("ix_publication_migration", "migration", "id"),)
 
 

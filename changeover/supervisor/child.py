@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ class Child:
         env: Variables beside the supervisor's own.
         directory: Working directory; None for the supervisor's.
         restart: Start it again when it ends.
+        outlives: Start it so that it goes on when the supervisor is killed, although it asks the
+            system to be ended with its parent, as Envoy does.
         process: The process, when it was started or taken over.
         is_adopted: Whether an earlier supervisor started it.
         is_wanted: Whether it was started or taken over, and so is to run.
@@ -43,6 +46,7 @@ class Child:
     env: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
     restart: bool = True
+    outlives: bool = False
     process: psutil.Process | None = None
     is_adopted: bool = False
     is_wanted: bool = False
@@ -57,21 +61,34 @@ class Child:
             EnvironmentProblem: The program is missing or may not be run.
         """
         try:
-            with self.log.open("ab") as output:
-                started = subprocess.Popen(
-                    self.command, stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=subprocess.STDOUT, env={**os.environ, **self.env},
-                    # Ctrl-C in the terminal then reaches the supervisor alone, which ends in order
-                    cwd=self.directory, start_new_session=True,
-                )
+            pid = self._launch()
         except OSError as error:
             raise EnvironmentProblem(
                 f"{self.name} cannot be started: {error.strerror}", where=self.command[0],
                 next_step="Install it, or mend the command in the plan",
             ) from error
-        self.process = psutil.Process(started.pid)
+        self.process = psutil.Process(pid)
         self.is_adopted, self.is_wanted = False, True
         self._began = time.monotonic()
+
+    def _launch(self) -> int:
+        """Start the program; return its process."""
+        with ExitStack() as stack:
+            output = stack.enter_context(self.log.open("ab"))
+            told: _Told | None = None
+            if self.outlives:
+                told = stack.enter_context(closing(_Told()))
+            started = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, env={**os.environ, **self.env},
+                # Ctrl-C in the terminal then reaches the supervisor alone, which ends in order
+                cwd=self.directory, start_new_session=True,
+                preexec_fn=told.step_aside if told else None,
+            )
+            if told is None:
+                return started.pid
+            started.wait()
+            return told.pid()
 
     def adopt(self, pid: int, created: float) -> bool:
         """Take over a process that an earlier supervisor started; return whether it lives."""
@@ -95,7 +112,8 @@ class Child:
         return {
             "name": self.name, "command": self.command, "log": str(self.log),
             "env": {**self.env}, "directory": str(self.directory or Path.cwd()),
-            "restart": self.restart, "is_wanted": self.is_wanted, "process": found,
+            "restart": self.restart, "outlives": self.outlives,
+            "is_wanted": self.is_wanted, "process": found,
         }
 
     @classmethod
@@ -103,7 +121,7 @@ class Child:
         """Return the child of a description, with its process if that is still there."""
         log, directory = Path(found["log"]), Path(found["directory"])
         child = cls(found["name"], found["command"], log, found["env"], directory,
-                    found["restart"], is_wanted=found["is_wanted"])
+                    found["restart"], found["outlives"], is_wanted=found["is_wanted"])
         if found["process"] is not None:
             child.adopt(*found["process"])
         return child
@@ -181,6 +199,36 @@ class Child:
             # not our child: an earlier supervisor started it
             with contextlib.suppress(ChildProcessError, OSError):
                 os.waitpid(self.process.pid, os.WNOHANG)
+
+
+class _Told:
+    """How a process that left its parent says its number.
+
+    Envoy asks the system for SIGTERM when its parent dies (PR_SET_PDEATHSIG, seen in 1.40.0), so
+    that a supervisor's death would end the users' gateway. Its parent has ended here before it
+    begins, so that its parent is the system's first process.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+
+    def step_aside(self) -> None:
+        """In the new process, before the program: go on as a child of nobody of ours."""
+        parent = os.getpid()
+        if os.fork():
+            os._exit(0)
+        while os.getppid() == parent:
+            time.sleep(0.001)
+        os.write(self._write, str(os.getpid()).encode())
+
+    def pid(self) -> int:
+        """Return the number; the program has begun by now, or could not."""
+        return int(os.read(self._read, 20))
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self._read)
+        os.close(self._write)
 
 
 def end_flow_runs(home: Path) -> None:

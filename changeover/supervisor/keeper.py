@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,16 @@ ENDING = ("worker", "load", "observer", "shadow", "console", "reports", "prefect
           "candidate", "baseline")
 """The order in which processes are ended: users' gateway and systems last, then all others."""
 Show = Callable[[str], None]
+
+
+def supervisor_of(home: Home) -> int | None:
+    """Return the process that keeps a home's processes running, other than this one; None: none."""
+    entry = home.settings().get("supervisor") or {}
+    # only to ask whether that process lives
+    other = Child("supervisor", [], Path())
+    if entry and entry["pid"] != os.getpid() and other.adopt(entry["pid"], entry["created"]):
+        return int(entry["pid"])
+    return None
 
 
 @dataclass

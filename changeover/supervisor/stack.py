@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from changeover.site.site import PREFECT_SECONDS
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child
-from changeover.supervisor.keeper import PROJECT, Keeper, Show
+from changeover.supervisor.keeper import PROJECT, Keeper, Show, supervisor_of
 
 POOL = "changeover"
 PREPARATION_SECONDS = 300.0
@@ -194,8 +194,9 @@ class Stack:
             for other in self.settings.beside]
         children += [self._system_child(str(name)) for name in System]
         children += [
-            self._child("envoy", envoy_command(
-                self.home.gateway_files, grace=self.plan.rollback.grace)),
+            # users' gateway must not end with whoever keeps it running
+            replace(self._child("envoy", envoy_command(
+                self.home.gateway_files, grace=self.plan.rollback.grace)), outlives=True),
             self._child("observer", [
                 python, "-m", "changeover.observer", "--home", home, "--migration", migration,
                 "--api-url", self.api_url], env),
@@ -251,12 +252,9 @@ class Stack:
         Raises:
             Refused: Another supervisor runs with this home.
         """
-        entry = self.home.settings().get("supervisor") or {}
-        # only to ask whether that process lives
-        other = Child("supervisor", [], Path())
-        if entry and entry["pid"] != os.getpid() and other.adopt(entry["pid"], entry["created"]):
+        if (pid := supervisor_of(self.home)) is not None:
             raise Refused(
-                f"not started because `changeover up` runs already (process {entry['pid']})",
+                f"not started because `changeover up` runs already (process {pid})",
                 where=str(self.home.root),
                 next_step="Use it (`changeover status`), end it, or give another --home",
             )

@@ -1,0 +1,145 @@
+"""`changeover gateway`: a gateway on another machine."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from changeover.analysis.window import MAIN_GATEWAY
+from changeover.cli.common import Session, home_option, pass_session
+from changeover.errors import InvalidInput, Refused
+from changeover.plan import units
+from changeover.site.home import STORE_VARIABLE, Home
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+ANSWERS_WITHIN = {
+    "tcp_user_timeout": "2000", "keepalives_idle": "1", "keepalives_interval": "1",
+    "keepalives_count": "2"}
+"""A database whose machine is gone is noticed within seconds, not after a quarter of an hour."""
+
+
+@click.command("gateway", epilog="""
+\b
+Examples:
+  export CHANGEOVER_STORE_URL=postgresql+psycopg://edge:…@db.example/changeover
+  changeover gateway --migration shop --name edge-1 --listen 0.0.0.0:8100
+  changeover gateway --migration shop --name edge-2 --ready 0.0.0.0:8099 --drain 20s
+\b
+Load balancers ask GET /ready (200: send users here, 503: do not) with a time limit of a second or
+two. SIGTERM and Ctrl-C drain; a second one ends at once. Exit code: 0 at such an end, 4 when
+another node has the name.
+""")
+@click.option("--store", "store_url", envvar=STORE_VARIABLE, default="", metavar="URL",
+              help=f"PostgreSQL database of the migration; default ${STORE_VARIABLE}.")
+@click.option("--name", required=True,
+              help="The node's name among the migration's gateways, one home each.")
+@click.option("--migration", required=True, help="Name of the migration.")
+@click.option("--listen", metavar="ADDRESS",
+              help="Where users reach it, as 0.0.0.0:8100; default: routing.listen of the plan.")
+@click.option("--ready", metavar="ADDRESS",
+              help="Where load balancers ask; default: the host and the next port of --listen, "
+              "without it 127.0.0.1:8099.")
+@click.option("--drain", default="10s", show_default=True, metavar="TIME",
+              help="How long it serves on after it said that it is not ready.")
+@home_option
+@pass_session
+def gateway(session: Session, /, **asked: Any) -> int:
+    """Run a gateway on another machine: it follows the store, and what it measures counts.
+
+    It shares nothing with the machine of `changeover up` but the database. One process manager
+    (systemd, Kubernetes) starts it again when it ends; Envoy runs on meanwhile.
+    """
+    from changeover.node.card import Card
+    from changeover.node.ready import Ready
+    from changeover.node.service import Node, Stopping, Wanted, identity
+    from changeover.site.service_main import log_to_stderr
+
+    wanted = Wanted(
+        _store(asked["store_url"]), asked["migration"], _name(asked["name"]),
+        _address("--listen", asked["listen"]), _seconds(asked["drain"]))
+    home = _home(session.home)
+    log_to_stderr("gateway")
+    stop = Stopping()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop.ask)
+    card = Card(identity(home, wanted))
+    ready = Ready(card, _ready(asked["ready"], wanted.listen))
+    try:
+        Node(home, wanted, card, stop).run()
+    finally:
+        ready.close()
+    return 0
+
+
+def _home(given: Path | None) -> Home:
+    """Return the node's home, made.
+
+    Raises:
+        Refused: It is the home of a `changeover up`, or another node runs with it.
+    """
+    from changeover.supervisor.keeper import supervisor_of
+
+    home = Home.resolve(given)
+    home.create()
+    settings = home.settings()
+    if settings and "node" not in settings:
+        raise Refused("not started because this home belongs to `changeover up`",
+                      where=str(home.root), next_step="Give the node its own with --home DIR")
+    pid = supervisor_of(home)
+    if pid is not None:
+        raise Refused(f"not started because a gateway node runs already (process {pid})",
+                      where=str(home.root), next_step="End it, or give another --home")
+    return home
+
+
+def _store(url: str) -> str:
+    try:
+        parsed = make_url(url) if url else None
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "postgresql":
+        raise InvalidInput(
+            "a gateway node needs a database that other machines reach", where="--store",
+            allowed="postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+            next_step="Start the migration with `changeover up --store URL`, and give the same one")
+    missing = {name: value for name, value in ANSWERS_WITHIN.items() if name not in parsed.query}
+    return parsed.update_query_dict(missing).render_as_string(hide_password=False)
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(f"{name!r} is no name of a node", where="--name",
+                           allowed="a letter, then up to 62 letters, digits, - or _, all small")
+    if name == MAIN_GATEWAY:
+        raise InvalidInput(f"{name!r} is the gateway of `changeover up`", where="--name",
+                           next_step="Give another name, as edge-1")
+    return name
+
+
+def _address(option: str, value: str | None) -> str | None:
+    try:
+        return None if value is None else units.normal_address(value)
+    except ValueError as error:
+        raise InvalidInput(str(error), where=option) from None
+
+
+def _ready(value: str | None, listen: str | None) -> tuple[str, int]:
+    if given := _address("--ready", value):
+        return units.parse_address(given)
+    if listen is None:
+        return "127.0.0.1", 8099
+    host, port = units.parse_address(listen)
+    return host, port + 1
+
+
+def _seconds(value: str) -> float:
+    try:
+        return units.parse_duration(value).total_seconds()
+    except ValueError as error:
+        raise InvalidInput(str(error), where="--drain") from None

@@ -1,0 +1,168 @@
+"""Gateway nodes: Envoys on other machines that follow the routing state in the store. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+SILENT_AFTER = timedelta(seconds=3)
+"""A node gives a sign of life every second or oftener; one without is named, and not waited for."""
+FORGOTTEN_AFTER = timedelta(hours=24)
+"""A node that was never heard of again is named for so long: its machine may serve users still."""
+
+
+class NodeState(StrEnum):
+    """What a node says of itself."""
+
+    STARTING = "starting"  # it does not serve the newest version yet
+    READY = "ready"
+    DRAINING = "draining"  # it asked for no more users, and finishes
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayNode:
+    """A gateway on another machine, as the store knows it; its times are the database's.
+
+    Args:
+        migration: Whose users it sends to the systems.
+        name: Its name among the migration's gateways; its samples have it, too.
+        address: Where it listens.
+        home: Tells one home from another: a name belongs to one home at a time.
+        state: What it says of itself.
+        started: When its program was started.
+        seen: When it was heard of last.
+        epoch: Epoch of the routes that its Envoy serves; None before the first.
+        version: Their version.
+        confirmed_at: When it said that Envoy serves them.
+        measured_until: Unix second; all it measured before is in the store.
+        problem: Why it does not do what it should; empty when it does.
+    """
+
+    migration: str
+    name: str
+    address: str
+    home: str
+    state: NodeState
+    started: datetime
+    seen: datetime
+    epoch: int | None = None
+    version: int | None = None
+    confirmed_at: datetime | None = None
+    measured_until: int = 0
+    problem: str = ""
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """(epoch, version) that it serves; before all others while it serves nothing."""
+        if self.epoch is None or self.version is None:
+            return (-1, -1)
+        return self.epoch, self.version
+
+    def is_silent(self, now: datetime) -> bool:
+        """Whether it was not heard of for longer than a node that lives ever is."""
+        return now - self.seen > SILENT_AFTER
+
+    @property
+    def serves(self) -> str:
+        """What it serves, for people: `version 7 (epoch 0)`."""
+        if self.version is None:
+            return "nothing yet"
+        return f"version {self.version} (epoch {self.epoch})"
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The nodes of a migration at one moment of the database's time.
+
+    Args:
+        nodes: By name; those that have gone are not among them.
+        now: That moment.
+    """
+
+    nodes: tuple[GatewayNode, ...]
+    now: datetime
+
+    @classmethod
+    def of(cls, nodes: Iterable[GatewayNode], now: datetime) -> Fleet:
+        """Return the nodes that count: not gone, and heard of within a day."""
+        kept = [node for node in nodes if node.state is not NodeState.GONE
+                and now - node.seen <= FORGOTTEN_AFTER]
+        return cls(tuple(sorted(kept, key=lambda node: node.name)), now)
+
+    @property
+    def counted(self) -> list[GatewayNode]:
+        """The nodes that serve users: one that only starts has no routes yet, and none."""
+        return [node for node in self.nodes if node.version is not None]
+
+    @property
+    def live(self) -> list[GatewayNode]:
+        """The nodes that were heard of lately."""
+        return [node for node in self.counted if not node.is_silent(self.now)]
+
+    @property
+    def silent(self) -> list[GatewayNode]:
+        """The nodes that were not."""
+        return [node for node in self.counted if node.is_silent(self.now)]
+
+    def confirmed(self, order: tuple[int, int]) -> list[GatewayNode]:
+        """Return the nodes that serve a version or a later one, heard of or not."""
+        return [node for node in self.counted if node.order >= order]
+
+    def behind(self, order: tuple[int, int]) -> list[GatewayNode]:
+        """Return the live nodes that serve an earlier version."""
+        return [node for node in self.live if node.order < order]
+
+    def lost(self, order: tuple[int, int]) -> list[GatewayNode]:
+        """Return the silent nodes that served an earlier version when they were heard of last."""
+        return [node for node in self.silent if node.order < order]
+
+    def text(self, order: tuple[int, int]) -> str:
+        """Return who serves a version and who does not, in words.
+
+        As `4 of 5 nodes confirmed, edge-3 not heard of since 12:00:03 UTC`.
+        """
+        parts = [f"{len(self.confirmed(order))} of {len(self.counted)} nodes confirmed"]
+        for node in self.counted:
+            if node.order < order or node.is_silent(self.now):
+                parts.append(self._why(node))
+        return ", ".join(parts)
+
+    def _why(self, node: GatewayNode) -> str:
+        if node.is_silent(self.now):
+            return f"{node.name} {not_heard_of(node, self.now)}"
+        if node.problem:
+            return f"{node.name} serves {node.serves}: {node.problem}"
+        return f"{node.name} still serves {node.serves}"
+
+
+def not_heard_of(node: GatewayNode, now: datetime) -> str:
+    """Return since when a node is silent: `not heard of since 12:00:03 UTC`."""
+    # yesterday's time alone would be taken for today's
+    is_today = now.date() == node.seen.date()
+    return f"not heard of since {node.seen:%T} UTC" if is_today \
+        else f"not heard of since {node.seen:%F %T} UTC"
+
+
+def as_data(fleet: Fleet, order: tuple[int, int]) -> list[dict[str, Any]]:
+    """Return the nodes for programs, with whether each serves a version."""
+    return [
+        {"name": node.name, "address": node.address, "state": str(node.state),
+         "epoch": node.epoch, "version": node.version, "is_current": node.order >= order,
+         "is_silent": node.is_silent(fleet.now), "seen": node.seen.isoformat(),
+         "age_seconds": round(max(0.0, (fleet.now - node.seen).total_seconds()), 1),
+         "problem": node.problem, "text": describe(node, fleet.now, order)}
+        for node in fleet.nodes
+    ]
+
+
+def describe(node: GatewayNode, now: datetime, order: tuple[int, int]) -> str:
+    """Return a node's standing for people, without its name."""
+    heard = not_heard_of(node, now) if node.is_silent(now) else \
+        f"heard of {max(0.0, (now - node.seen).total_seconds()):.1f} s ago"
+    old = "" if node.order >= order else ", which is not the newest"
+    problem = f"; {node.problem}" if node.problem else ""
+    return f"{node.state}, serves {node.serves}{old}, {heard}{problem}"

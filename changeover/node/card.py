@@ -1,0 +1,74 @@
+"""What a node knows of itself, shared by its threads, and its signs of life in the store."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from changeover.node.standing import CUT_OFF_AFTER, Known, Readiness, readiness
+from changeover.store import gateway_nodes
+from changeover.store.engine import Store
+from changeover.store.gateway_nodes import Identity, Sign
+
+SIGN_SECONDS = 1.0
+"""How often a node gives a sign of life at least; 3 s without one, and it is named as silent."""
+
+
+class Card:
+    """Each value is written by one thread, and read by all.
+
+    Args:
+        who: Who the node is.
+    """
+
+    def __init__(self, who: Identity) -> None:
+        self.who = who
+        self.is_draining = False
+        self.is_serving = False
+        self.wanted: tuple[int, int] | None = None
+        self.served: tuple[int, int] | None = None
+        self.measured_until = 0
+        self.problem = ""
+        self.note = ""
+        """What does not hinder the routes, as a listener of an earlier plan."""
+        self.is_replaced = False
+        """Whether another home's node has this name by now."""
+        self._heard: float | None = None
+        self._said = float("-inf")
+        self._lock = threading.Lock()
+
+    def heard(self) -> None:
+        """Note that the store answered."""
+        self._heard = time.monotonic()
+
+    def readiness(self) -> Readiness:
+        """Return whether users may be sent here."""
+        silence = None if self._heard is None else time.monotonic() - self._heard
+        problem = "; ".join(filter(None, (self.problem, self.note)))
+        return readiness(Known(
+            self.is_draining, self.is_serving, self.wanted, self.served, silence, problem))
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a store that answered before has not for some seconds."""
+        return self._heard is not None and time.monotonic() - self._heard > CUT_OFF_AFTER
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a sign of life."""
+        return time.monotonic() - self._said >= SIGN_SECONDS
+
+    def sign(self, store: Store, *, said: Sign | None = None) -> None:
+        """Give a sign of life: what is served, measured, and in the way.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        # one after the other: an older word must not come after a newer one
+        with self._lock:
+            found = said or Sign(
+                self.readiness().state, self.served, self.measured_until,
+                "; ".join(filter(None, (self.problem, self.note))))
+            self.is_replaced = not gateway_nodes.sign(store, self.who, found)
+            self._said = time.monotonic()
+            self.heard()

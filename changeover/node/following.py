@@ -1,0 +1,79 @@
+"""Bringing the store's routing state to the node's Envoy, as soon as it changes."""
+
+from __future__ import annotations
+
+import logging
+
+from changeover.domain.routing import RoutingState
+from changeover.errors import PublishFailed, StoreError, Unreachable
+from changeover.node.card import Card
+from changeover.observer.throttle import LogOnce, Throttle
+from changeover.site.site import Site
+from changeover.store import routing
+
+LOG = logging.getLogger("changeover.node")
+
+POLL_SECONDS = 0.1
+"""How often the store is asked: one row by its key."""
+ENVOY_SECONDS = 1.0
+"""How often Envoy is asked what it serves; after a change it is asked at once."""
+RETRY_SECONDS = 1.0
+
+
+class Following:
+    """Follows the routing state for one plan.
+
+    Args:
+        site: The migration, with the node's own gateway.
+        card: Where what is served is noted.
+        log: Where problems are logged.
+    """
+
+    def __init__(self, site: Site, card: Card, log: LogOnce) -> None:
+        self._site, self._card, self._log = site, card, log
+        self._throttle = Throttle()
+
+    def step(self) -> None:
+        """Read the state, bring it to Envoy, and say what is served."""
+        card, store = self._card, self._site.store
+        try:
+            state = routing.read(store, self._site.migration)
+            card.heard()
+            card.wanted = state.order
+            before = card.served, card.is_serving
+            self._serve(state)
+            if card.is_due or before != (card.served, card.is_serving):
+                card.sign(store)
+            self._log.fine("store", "the store answers again")
+        except StoreError as error:
+            self._ask_envoy()
+            self._log.problem("store", f"the store cannot be used: {error}")
+
+    def _serve(self, state: RoutingState) -> None:
+        """Publish a state that Envoy does not serve yet."""
+        card = self._card
+        self._ask_envoy()
+        if card.is_serving and card.served is not None and card.served >= state.order:
+            self._log.fine("routes", f"serves {state.describe()}")
+            card.problem = ""
+            return
+        # a new state at once, the same one again only after a while
+        if not self._throttle.is_due(f"publish {state.order}", RETRY_SECONDS):
+            return
+        try:
+            done = self._site.gateway.publish(self._site.plan, state)
+        except PublishFailed as failure:
+            card.problem = failure.what
+            self._log.problem("routes", f"not published: {failure}")
+            return
+        card.served, card.is_serving, card.problem = (done.epoch, done.version), True, ""
+        LOG.info("serves %s after %.0f ms", state.describe(), done.seconds * 1000)
+
+    def _ask_envoy(self) -> None:
+        card = self._card
+        if card.served == card.wanted and not self._throttle.is_due("envoy", ENVOY_SECONDS):
+            return
+        try:
+            card.served, card.is_serving = self._site.gateway.served(), True
+        except Unreachable:
+            card.is_serving = False

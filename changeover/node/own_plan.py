@@ -1,0 +1,34 @@
+"""The plan as a node serves it. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from changeover.domain.routing import System
+from changeover.plan.model import Plan
+
+_LOOPBACK = ("127.", "localhost", "::1")
+
+
+def of_node(plan: Plan, listen: str | None) -> Plan:
+    """Return a plan with a node's own address, and without what only the main machine does.
+
+    Copies for comparison are taken at the main gateway only: its service is not here.
+
+    Args:
+        plan: The plan as it is stored.
+        listen: Where the node listens; None for the plan's address.
+    """
+    routing = plan.routing if listen is None else plan.routing.model_copy(
+        update={"listen": listen})
+    return plan.model_copy(update={"routing": routing, "shadow": None})
+
+
+def warnings(plan: Plan) -> list[str]:
+    """Return what of a plan means another machine here than where it was written."""
+    found = []
+    for name in System:
+        url = plan.system(name).url
+        if (urlsplit(url).hostname or "").startswith(_LOOPBACK):
+            found.append(f"systems.{name}.url is {url}: each node asks its own machine there")
+    return found

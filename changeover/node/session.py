@@ -1,0 +1,93 @@
+"""A node's work with one plan: it follows the routes, measures, sends; an amended plan ends it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from changeover.node.card import Card
+from changeover.node.following import POLL_SECONDS, Following
+from changeover.node.measuring import Measuring
+from changeover.observer.throttle import LogOnce, Throttle
+from changeover.site.site import Site
+from changeover.store import plans
+
+LOG = logging.getLogger("changeover.node")
+
+TICK_SECONDS = 0.1
+PLAN_SECONDS = 2.0
+"""How often the plan's digest is asked for."""
+JOIN_SECONDS = 5.0
+"""A thread that waits for a store which hangs is left behind: it does nothing any more."""
+
+
+class Session:
+    """Follows and measures until it is ended or the plan is another one.
+
+    Args:
+        site: The migration, with the node's own gateway.
+        card: What the node says of itself.
+        digest: Of the plan as it is stored.
+    """
+
+    def __init__(self, site: Site, card: Card, digest: str) -> None:
+        self._site, self._card, self._digest = site, card, digest
+        self._log, self._throttle = LogOnce(), Throttle()
+        self._following = Following(site, card, self._log)
+        self._measuring = Measuring(site, card)
+        self._is_over = threading.Event()
+        self.newest_digest = digest
+        """Of the plan that is in force, as far as is known."""
+        self._threads = [
+            threading.Thread(target=self._follow, name="routes", daemon=True),
+            threading.Thread(target=self._send, name="measurements", daemon=True)]
+
+    def start(self) -> None:
+        """Begin to follow the store and to send."""
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def is_amended(self) -> bool:
+        """Whether another plan is in force."""
+        return self.newest_digest not in ("", self._digest)
+
+    def tick(self) -> None:
+        """Read the log; call it ten times a second."""
+        self._log.run("access log", self._measuring.tick)
+
+    def end(self) -> None:
+        """End the threads, and send what is there."""
+        self._is_over.set()
+        self._measuring.is_new.set()
+        for thread in self._threads:
+            thread.join(JOIN_SECONDS)
+        if not self._card.is_replaced:
+            self._log.run("last measurements", self._measuring.finish)
+
+    def _follow(self) -> None:
+        while not self._is_over.wait(POLL_SECONDS):
+            self._log.run("routes and store", self._following.step)
+
+    def _send(self) -> None:
+        """Send each second as soon as it is summed."""
+        while not self._is_over.is_set():
+            self._measuring.is_new.wait(1.0)
+            self._measuring.is_new.clear()
+            if self._is_over.is_set():
+                return
+            # what two nodes measured under one name would replace each other
+            if not self._card.is_replaced:
+                self._log.run("measurements", self._save)
+            if self._throttle.is_due("plan", PLAN_SECONDS):
+                self._log.run("plan", self._read_digest)
+
+    def _save(self) -> None:
+        before = self._card.measured_until
+        self._measuring.save()
+        # at once: who judges waits for this word a moment
+        if self._card.measured_until != before:
+            self._card.sign(self._site.store)
+
+    def _read_digest(self) -> None:
+        self.newest_digest = plans.digest(self._site.store, self._site.migration)

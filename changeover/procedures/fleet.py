@@ -1,0 +1,66 @@
+"""The gateway nodes of a migration: whether all of them serve a routing state.
+
+They follow the store by themselves. Who publishes only waits, a moment, until they say so. A
+migration without nodes costs one small query, and nobody is waited for.
+"""
+
+from __future__ import annotations
+
+import time
+
+from changeover.domain.gateway_nodes import Fleet
+from changeover.domain.routing import Mode, RoutingState
+from changeover.errors import PublishFailed
+from changeover.site.site import Site
+from changeover.store import gateway_nodes
+
+PATIENCE_SECONDS = 3.5
+"""Longer than a node that fell silent counts as live: then it is named, and not waited for."""
+ROLLBACK_SECONDS = 1.0
+"""A rollback goes on sooner: what follows it must not wait for one machine that stands still."""
+POLL_SECONDS = 0.02
+
+
+def confirm(site: Site, state: RoutingState) -> str:
+    """Wait until every live node serves a state or a later one; return what is to be said of it.
+
+    Nodes that were not heard of are named and not waited for: they serve what they had.
+
+    Returns:
+        As `4 of 5 nodes confirmed, edge-3 not heard of since 12:00:03 UTC`; empty without nodes.
+
+    Raises:
+        PublishFailed: A live node does not serve it in time.
+        StoreError: The store cannot be read.
+    """
+    is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
+    seconds = ROLLBACK_SECONDS if is_rollback else PATIENCE_SECONDS
+    fleet = _await(site, state, time.monotonic() + seconds)
+    if not fleet.counted:
+        return ""
+    text = fleet.text(state.order)
+    if fleet.behind(state.order):
+        raise PublishFailed(
+            text, where=f"version {state.version} (epoch {state.epoch})",
+            next_step="A node that works takes it within a second; see `changeover status`")
+    return text
+
+
+def _await(site: Site, state: RoutingState, deadline: float) -> Fleet:
+    while True:
+        fleet = gateway_nodes.fleet(site.store, site.migration)
+        if not fleet.behind(state.order) or time.monotonic() >= deadline:
+            return fleet
+        time.sleep(POLL_SECONDS)
+
+
+def lost(site: Site, state: RoutingState) -> str:
+    """Return which nodes may serve an earlier state, and why; empty when none does.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    fleet = gateway_nodes.fleet(site.store, site.migration)
+    if fleet.behind(state.order) or fleet.lost(state.order):
+        return fleet.text(state.order)
+    return ""

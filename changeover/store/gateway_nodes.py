@@ -1,0 +1,120 @@
+"""Gateway nodes: each writes its own row, everybody reads them. Their times are the database's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import BigInteger, String, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from changeover import clock
+from changeover.domain.gateway_nodes import Fleet, GatewayNode, NodeState
+from changeover.errors import Refused
+from changeover.store.base import Base, NameKey, to_record
+from changeover.store.engine import Store, time_of
+from changeover.store.upserts import replace_in
+
+KEPT = timedelta(days=7)
+"""Rows of nodes that have gone, or were lost, are kept for so long."""
+
+
+class GatewayNodeRow(Base):
+    """A gateway on another machine: what it serves, and when it was heard of."""
+
+    __tablename__ = "gateway_node"
+    migration: Mapped[NameKey]
+    name: Mapped[NameKey]
+    address: Mapped[str]
+    home: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(16))
+    started: Mapped[datetime]
+    seen: Mapped[datetime]
+    epoch: Mapped[int | None]
+    version: Mapped[int | None]
+    confirmed_at: Mapped[datetime | None]
+    measured_until: Mapped[int] = mapped_column(BigInteger)
+    problem: Mapped[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a node is; see `GatewayNode`."""
+
+    migration: str
+    name: str
+    home: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What a node says with a sign of life; see `GatewayNode`."""
+
+    state: NodeState
+    served: tuple[int, int] | None
+    measured_until: int
+    problem: str = ""
+
+
+def join(store: Store, who: Identity) -> None:
+    """Note that a node starts; it serves nothing yet.
+
+    Raises:
+        Refused: Another home's node of this name is at work.
+    """
+    with store.begin(is_durable=False) as session:
+        now = time_of(session)
+        row = session.get(GatewayNodeRow, (who.migration, who.name), with_for_update=True)
+        if row is not None and row.home != who.home:
+            _refuse_beside(to_record(GatewayNode, row), now)
+        # an Envoy that a killed agent left goes on with the routes that it had
+        kept = row if row is not None and row.home == who.home else None
+        values = {
+            "migration": who.migration, "name": who.name, "address": who.address,
+            "home": who.home, "state": str(NodeState.STARTING), "started": now, "seen": now,
+            "epoch": kept and kept.epoch, "version": kept and kept.version,
+            "confirmed_at": kept and kept.confirmed_at, "measured_until": 0, "problem": ""}
+        replace_in(session, GatewayNodeRow, [values], ("migration", "name"))
+        session.execute(delete(GatewayNodeRow).where(
+            GatewayNodeRow.migration == who.migration, GatewayNodeRow.seen < now - KEPT))
+
+
+def _refuse_beside(other: GatewayNode, now: datetime) -> None:
+    if other.state is NodeState.GONE or other.is_silent(now):
+        return
+    raise Refused(
+        f"not started because a gateway node {other.name} of {other.migration} is at work "
+        f"elsewhere (it listens on {other.address})",
+        next_step="Give each node a name of its own with --name, or end that one first: a node "
+        "that ended without a word is free again after 3 s")
+
+
+def sign(store: Store, who: Identity, said: Sign) -> bool:
+    """Note a node's sign of life; return False when its name belongs to another home by now."""
+    with store.begin(is_durable=False) as session:
+        row = session.get(GatewayNodeRow, (who.migration, who.name), with_for_update=True)
+        if row is None or row.home != who.home:
+            return False
+        now = time_of(session)
+        served = said.served or (None, None)
+        # the moment of the first word of it: those who wait for the version read it
+        if said.served is not None and (row.epoch, row.version) != served:
+            row.confirmed_at = now
+        row.epoch, row.version = served
+        row.state, row.seen, row.address = str(said.state), now, who.address
+        row.measured_until, row.problem = said.measured_until, said.problem
+        return True
+
+
+def fleet(store: Store, migration: str) -> Fleet:
+    """Return a migration's nodes that count; without any this is one small query."""
+    with store.read() as session:
+        return fleet_in(session, migration)
+
+
+def fleet_in(session: Session, migration: str) -> Fleet:
+    """Return a migration's nodes that count, within the caller's transaction."""
+    found = session.scalars(select(GatewayNodeRow).where(GatewayNodeRow.migration == migration))
+    nodes = [to_record(GatewayNode, row) for row in found]
+    return Fleet.of(nodes, time_of(session) if nodes else clock.now())

@@ -1,0 +1,234 @@
+"""A migration's main machine and gateway nodes that share nothing with it but a PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from changeover import clock
+from changeover.domain.audit import Author
+from changeover.domain.gateway_nodes import GatewayNode
+from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.gateway.files import GatewayFiles
+from changeover.gateway.publish import Gateway
+from changeover.plan.model import Plan
+from changeover.procedures import traffic
+from changeover.site.home import Home
+from changeover.site.site import Site
+from changeover.store import gateway_nodes, plans, routing, samples
+from changeover.store.engine import Store
+from tests.integration.conftest import Bench, make_plan, start_bench
+from tests.store.conftest import new_database, postgres_template, postgres_url
+from tests.support.processes import LONGEST_PAUSE, free_port, kill, meanwhile, running, wait_for
+
+__all__ = ["postgres_template", "postgres_url"]  # fixtures
+_users = itertools.count()
+
+
+@dataclass
+class Node:
+    """A gateway node as it is run: its own home and ports, the database's address, nothing else."""
+
+    name: str
+    command: list[str]
+    home: Home
+    port: int
+    ready_port: int
+    store: Store
+    stack: ExitStack
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **env: str) -> None:
+        """Start it, as a process manager does."""
+        if self.process is None:
+            self.stack.callback(self._end_envoy)
+        self.process = self.stack.enter_context(running(self.command, self.log_path, **env))
+
+    def _end_envoy(self) -> None:
+        """End what a killed node left."""
+        entry = self.home.process("envoy")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if entry and psutil.Process(entry["pid"]).create_time() == pytest.approx(
+                    entry["created"], abs=0.02):
+                psutil.Process(entry["pid"]).kill()
+
+    def wait_ready(self) -> None:
+        """Wait until a load balancer would send users."""
+        wait_for(lambda: self.ready().status_code == 200, seconds=30, what=f"{self.name} is ready")
+
+    @property
+    def log_path(self) -> Path:
+        return self.home.root.parent / f"{self.name}.log"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def gateway(self) -> Gateway:
+        return Gateway(GatewayFiles(self.home.root / "gateway"), name=self.name)
+
+    @property
+    def envoy_pid(self) -> int:
+        entry = self.home.process("envoy")
+        assert entry is not None
+        return int(entry["pid"])
+
+    def ready(self) -> httpx.Response:
+        """Ask as a load balancer does."""
+        return httpx.get(f"http://127.0.0.1:{self.ready_port}/ready", timeout=2)
+
+    def row(self) -> GatewayNode | None:
+        """Return what the store knows of it, also when it has gone."""
+        with self.store.read() as session:
+            row = session.get(gateway_nodes.GatewayNodeRow, ("bench", self.name))
+            return None if row is None else gateway_nodes.to_record(GatewayNode, row)
+
+    def kill(self) -> None:
+        """End its program as a crash does; Envoy runs on."""
+        assert self.process is not None
+        kill(self.process)
+
+    def ask(self, count: int) -> dict[str, int]:
+        """Send requests of new users; return how often each system answered."""
+        served: dict[str, int] = {}
+        with httpx.Client(trust_env=False, timeout=LONGEST_PAUSE) as client:
+            for _ in range(count):
+                answer = client.get(self.url, headers={"x-user-id": f"user-{next(_users)}"})
+                answer.raise_for_status()
+                name = str(answer.json()["served_by"])
+                served[name] = served.get(name, 0) + 1
+        return served
+
+    def measured(self) -> int:
+        """Return how many requests meant for a system the store knows from it, by the second."""
+        span = range(0, int(clock.now().timestamp()) + 60)
+        with self.store.read() as session:
+            rows = samples.read_rows(session, "bench", None, 1, span=span)
+        return sum(row.requests for row in rows
+                   if row.gateway == self.name and row.system in ("baseline", "candidate"))
+
+
+    def wait_measured(self, sent: int) -> None:
+        """Wait until so many requests are in the store."""
+        wait_for(lambda: self.measured() >= sent, what=f"{sent} measured, not {self.measured()}")
+
+
+@dataclass
+class Fleet:
+    """The main machine and its nodes."""
+
+    bench: Bench
+    home: Home
+    store: Store
+    url: str
+    directory: Path
+    stack: ExitStack
+    nodes: list[Node] = field(default_factory=list)
+
+    @property
+    def plan(self) -> Plan:
+        return self.bench.plan
+
+    @property
+    def site(self) -> Site:
+        return Site(self.home, self.plan, self.store, self.bench.gateway)
+
+    def node(self, name: str, *options: str) -> Node:
+        """Return a node that is not started yet."""
+        port, ready = free_port(), free_port()
+        root = self.directory / name / "home"
+        root.mkdir(parents=True)
+        command = [
+            sys.executable, "-m", "changeover.cli", "gateway", "--store", self.url,
+            "--migration", "bench", "--name", name, "--listen", f"127.0.0.1:{port}",
+            "--ready", f"127.0.0.1:{ready}", "--home", str(root), "--drain", "1s", *options]
+        node = Node(name, command, Home(root), port, ready, self.store, self.stack)
+        self.nodes.append(node)
+        return node
+
+    def start(self, *names: str) -> list[Node]:
+        """Start nodes and wait until they are ready."""
+        found = [self.node(name) for name in names]
+        for node in found:
+            node.start()
+        for node in found:
+            node.wait_ready()
+        return found
+
+    def move(self, mode: Mode, weight: int = 0) -> RoutingState:
+        """Move users as flows and people do."""
+        change = Change(mode=mode, weight=weight, is_by_person=True)
+        return traffic.move(self.site, change, Author("test", "test"))
+
+    def state(self) -> RoutingState:
+        return routing.read(self.store, "bench")
+
+    def start_observer(self) -> subprocess.Popen[bytes]:
+        """Start the main machine's observer and wait until it watches."""
+        log = self.home.logs / "observer.log"
+        process = self.stack.enter_context(running(
+            [sys.executable, "-m", "changeover.observer", "--home", str(self.home.root),
+             "--migration", "bench"], log))
+        wait_for(lambda: "observing bench" in log.read_text(), what="observer")
+        return process
+
+    def load(self, *nodes: Node, pause: float = 0.01) -> contextlib.AbstractContextManager[None]:
+        """Keep sending requests to nodes meanwhile, each its own thread."""
+        stack = ExitStack()
+        for node in nodes:
+            stack.enter_context(meanwhile(lambda done, node=node: _send(node, done, pause)))
+        return stack
+
+
+def _send(node: Node, done: threading.Event, pause: float) -> None:
+    with httpx.Client(trust_env=False, timeout=LONGEST_PAUSE) as client:
+        while not done.wait(pause):
+            client.get(node.url, headers={"x-user-id": f"user-{next(_users)}"})
+
+
+Begin = Callable[..., Fleet]
+
+
+@pytest.fixture
+def begin(
+    tmp_path: Path, postgres_url: str, postgres_template: str,
+) -> Iterator[Begin]:
+    """Return a function that starts the main machine of a plan."""
+    with ExitStack() as stack:
+
+        def start(**parts: Any) -> Fleet:
+            plan = make_plan(**parts)
+            url = new_database(postgres_url, template=postgres_template)
+            home = Home(tmp_path / "main")
+            home.create()
+            home.save_secrets({"store_url": url})
+            bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
+            store = Store.open(url, timeout=LONGEST_PAUSE)
+            stack.callback(store.close)
+            plans.register(store, plan, source="test", now=clock.now())
+            return Fleet(bench, home, store, url, tmp_path, stack)
+
+        yield start
+
+
+@pytest.fixture
+def fleet(begin: Begin) -> Fleet:
+    """A main machine without nodes."""
+    return begin()

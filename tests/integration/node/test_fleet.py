@@ -1,0 +1,211 @@
+"""Several nodes: one that stands still or is cut off does not hold up the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from sqlalchemy import make_url
+
+from changeover import clock
+from changeover.domain.routing import Mode
+from changeover.plan.model import Plan
+from changeover.store import plans, publications
+from tests.integration.node.conftest import Begin, Fleet, Node
+from tests.support.processes import wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.postgres]
+
+
+def newest(fleet: Fleet) -> str:
+    """Return what the newest publication says of the nodes."""
+    found = publications.latest(fleet.store, "bench")
+    assert found is not None
+    return found.nodes or found.error
+
+
+@contextmanager
+def stopped(node: Node) -> Iterator[None]:
+    """Have a node's program stand still: no sign of life, Envoy goes on."""
+    assert node.process is not None
+    os.kill(node.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(node.process.pid, signal.SIGCONT)
+
+
+def test_a_node_that_stands_still_is_named_and_holds_up_nobody(fleet: Fleet) -> None:
+    """The others serve the new state as soon as ever; it follows within 2 s of its return."""
+    one, two, three = fleet.start("edge-1", "edge-2", "edge-3")
+    fleet.move(Mode.GRADUAL, 1000)
+    assert newest(fleet) == "3 of 3 nodes confirmed"
+    with stopped(three):
+        began = clock.now()
+        state = fleet.move(Mode.GRADUAL, 2000)
+        for node in (one, two):
+            row = node.row()
+            assert row is not None and row.order == state.order and row.confirmed_at is not None
+            # the time in which a machine whose two cores are busy serves what it reads
+            assert (row.confirmed_at - began).total_seconds() < 2
+        assert newest(fleet).startswith(
+            "2 of 3 nodes confirmed, edge-3 not heard of since "), newest(fleet)
+        assert newest(fleet).endswith(" UTC")
+        # known as silent by now: nobody waits
+        moment = time.monotonic()
+        state = fleet.move(Mode.EMERGENCY_ROLLBACK)
+        assert time.monotonic() - moment < 1.5
+    back = time.monotonic()
+    wait_for(lambda: (row := three.row()) and row.order == state.order, what="it follows")
+    assert time.monotonic() - back < 4  # 2 s on a quiet machine
+    assert three.ask(20) == {"baseline": 20}
+
+
+class Link:
+    """The way from a node to the database, which can be cut without ending anything."""
+
+    def __init__(self, target: tuple[str, int] | str) -> None:
+        self._target, self.is_cut = target, False
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            client, _ = self._server.accept()
+            if self.is_cut:
+                client.close()
+                continue
+            upstream = socket.socket(
+                socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+            upstream.connect(self._target)
+            for ends in ((client, upstream), (upstream, client)):
+                threading.Thread(target=self._pass, args=ends, daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                while self.is_cut:  # what is under way stays under way
+                    time.sleep(0.02)
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.close()
+
+
+def link_of(url: str) -> tuple[Link, str]:
+    """Return a way to a database that can be cut, and the database's address over it."""
+    parsed = make_url(url)
+    folder = parsed.query.get("host")
+    if isinstance(folder, str) and folder.startswith("/"):
+        target: tuple[str, int] | str = f"{folder}/.s.PGSQL.{parsed.port or 5432}"
+    else:
+        target = (parsed.host or "127.0.0.1", parsed.port or 5432)
+    link = Link(target)
+    over = parsed.set(host="127.0.0.1", port=link.port, query={})
+    return link, over.render_as_string(hide_password=False)
+
+
+def test_a_node_that_is_cut_off_goes_on_says_so_and_is_right_again(fleet: Fleet) -> None:
+    """It serves its last routes; what it measured meanwhile is in the store afterwards, once."""
+    link, fleet.url = link_of(fleet.url)
+    edge, = fleet.start("edge-1")
+    fleet.move(Mode.GRADUAL, 5000)
+    sent = sum(edge.ask(20).values())
+    edge.wait_measured(sent)
+    link.is_cut = True
+    wait_for(lambda: "cut off from the store" in edge.ready().text, what="it says so at /ready")
+    assert edge.ready().status_code == 200
+    served = edge.ask(40)
+    assert set(served) == {"baseline", "candidate"}
+    sent += 40
+    state = fleet.move(Mode.EMERGENCY_ROLLBACK)
+    assert "0 of 1 nodes confirmed, edge-1 not heard of since" in newest(fleet)
+    assert edge.measured() == sent - 40
+    link.is_cut = False
+    back = time.monotonic()
+    wait_for(lambda: (row := edge.row()) and row.order == state.order, what="it follows")
+    took = time.monotonic() - back
+    edge.wait_measured(sent)
+    assert edge.measured() == sent
+    assert edge.ask(10) == {"baseline": 10}
+    assert took < 6, took  # 2 s on a quiet machine
+    assert "cut off" not in edge.ready().text
+
+
+def test_being_cut_off_is_said_in_the_log_once(fleet: Fleet) -> None:
+    """Not ten times a second."""
+    link, fleet.url = link_of(fleet.url)
+    edge, = fleet.start("edge-1")
+    link.is_cut = True
+    wait_for(lambda: "cut off" in edge.ready().text, what="cut off")
+    link.is_cut = False
+    wait_for(lambda: "cut off" not in edge.ready().text, what="back")
+    wait_for(lambda: "the store answers again" in edge.log, what="the log says so")
+    assert edge.log.count("cut off from the store") == 1
+
+
+def test_an_amended_plan_reaches_a_node_while_it_serves(begin: Begin) -> None:
+    """What is counted by the new plan is counted from then on; Envoy runs on."""
+    fleet = begin()
+    edge, = fleet.start("edge-1")
+    sent, envoy = sum(edge.ask(20).values()), edge.envoy_pid
+    changed = Plan.model_validate({
+        **fleet.plan.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "patience": {"settle": "7s"}})
+    plans.register(fleet.store, changed, source="test", now=clock.now())
+    wait_for(lambda: edge.log.count("listens on") == 2, what="the next session")
+    state = fleet.move(Mode.GRADUAL, 5000)
+    row = edge.row()
+    assert row is not None and row.order == state.order
+    sent += sum(edge.ask(20).values())
+    edge.wait_measured(sent)
+    assert (edge.measured(), edge.envoy_pid) == (sent, envoy)
+
+
+def test_a_name_belongs_to_one_home_at_a_time(fleet: Fleet) -> None:
+    """The second is refused, the first serves on; a node that has gone leaves its name."""
+    first, = fleet.start("edge-1")
+    second = fleet.node("edge-2")
+    second.command = [part if part != "edge-2" else "edge-1" for part in second.command]
+    second.start()
+    assert second.process is not None
+    assert second.process.wait(60) == 4
+    assert "not started because a gateway node edge-1 of bench is at work elsewhere" in second.log
+    assert first.ready().status_code == 200
+    assert first.process is not None
+    first.process.terminate()
+    assert first.process.wait(60) == 0
+    second.start()
+    second.wait_ready()
+
+
+def test_a_later_minute_that_came_late_is_in_the_sums(fleet: Fleet) -> None:
+    """A window reads minutes where there are any: a node's late seconds are among them."""
+    from changeover.analysis.window import Sample
+    from changeover.store import late_sums, samples
+
+    at = int(clock.now().timestamp()) // 60 * 60 - 600
+    own = [Sample("candidate", at + second, requests=2) for second in range(60)]
+    samples.write(fleet.store, "bench", own)
+    samples.rollup(fleet.store, "bench", now=clock.from_timestamp(at + 200))
+    late = [Sample("candidate", at + second, gateway="edge-1", requests=3) for second in range(30)]
+    samples.write(fleet.store, "bench", late)
+
+    def requests() -> int:
+        return samples.window(
+            fleet.store, "bench", "candidate", start=clock.from_timestamp(at),
+            end=clock.from_timestamp(at + 60)).requests
+
+    assert requests() == 120
+    span = range(at, at + 60)
+    assert late_sums.sum_up(fleet.store, "bench", "edge-1", span) == 1
+    assert requests() == 210
+    assert late_sums.sum_up(fleet.store, "bench", "edge-1", span) == 1
+    assert requests() == 210
