@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from changeover.plan.units import format_size
+from changeover.plan.units import format_number, format_size
 from reports import text
 from reports.canvas import (
     CANDIDATE,
@@ -44,10 +44,11 @@ class _Panel:
 
 _PANELS = (
     _Panel("error-rate", "Error rate of both systems", "error_rate", 100,
-           lambda v: f"{v:.3g} %", 1.0),
+           lambda v: f"{format_number(v, 3)} %", 1.0),
     _Panel("latency-p95", "p95 latency of both systems", "latency_p95_seconds", 1000,
-           lambda v: f"{v:.4g} ms", 1.0),
-    _Panel("requests", "Requests per second", "request_rate", 1, lambda v: f"{v:.3g} /s", 1.0),
+           lambda v: f"{format_number(v)} ms", 1.0),
+    _Panel("requests", "Requests per second", "request_rate", 1,
+           lambda v: f"{format_number(v)} /s", 1.0),
     _Panel("memory", "Memory of both systems", "memory_bytes", 1, format_size, 1e6),
 )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from changeover.plan.units import format_number
 from reports.canvas import BAD, BASELINE, CANDIDATE, INK, Chart, Scene, canvas, days_of, finish
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def line_chart(
         values += numbers
         for _, low, high in line.band:
             values += [low, high]
-        least, most = f"{min(numbers):.4g}", f"{max(numbers):.4g}"
+        least, most = format_number(min(numbers)), format_number(max(numbers))
         shown = least if least == most else f"{least} to {most}"
         said.append(f"{line.label}: {shown} {unit}".rstrip())
         _draw(axes, line)
@@ -59,7 +60,8 @@ def line_chart(
     # lines at the edge would be cut in half, and equal values need some room as well
     margin = 0.08 * (highest - lowest) or 0.05 * abs(highest) or 1.0
     axes.set_ylim(lowest - margin, highest + margin)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g} {unit}".rstrip()))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{format_number(value)} {unit}".rstrip()))
     return finish(figure, axes, name=name, title=title, summary=f"{title}. {'; '.join(said)}.")
 
 

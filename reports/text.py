@@ -9,7 +9,7 @@ from datetime import datetime
 from changeover.domain.event_words import one_line as one_line
 from changeover.domain.time_words import exact
 from changeover.plan.metrics import METRICS, Unit, format_value, metric_of
-from changeover.plan.units import format_percent, format_size
+from changeover.plan.units import format_number, format_percent, format_size
 
 SIGNS = {
     "pass": "✓", "fail": "✗", "inconclusive": "?", "promoted": "✓", "rolled_back": "↩",
@@ -60,7 +60,7 @@ def size(value: float | None) -> str:
 
 def number(value: float | None) -> str:
     """Return a plain number with at most four digits, or `no data`."""
-    return "no data" if value is None else f"{value:.4g}"
+    return "no data" if value is None else format_number(value)
 
 
 def metric(name: object, value: float | None, unit: Unit | None = None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from changeover.domain.time_words import in_words
 from changeover.plan.model import Plan
-from changeover.plan.units import format_duration
+from changeover.plan.units import format_duration, format_number
 
 HEADROOM = 0.2
 """A load suite is no real traffic: this share more than arrives must have been borne."""
@@ -211,8 +211,10 @@ def judge(known: Known, coming: Sequence[Shrink] = ()) -> Room:
     if known.arriving is None:
         return _unknown(known, coming, "nobody has counted what arrives in all", base)
     needed = known.arriving * (1 + HEADROOM) if base.suite else known.arriving
-    with_headroom = f", {needed:.4g}/s with {HEADROOM:.0%} headroom" if base.suite else ""
-    parts.append(f"now {known.arriving:.4g}/s arrive in all at the busiest minute of "
+    with_headroom = ""
+    if base.suite:
+        with_headroom = f", {format_number(needed)}/s with {HEADROOM:.0%} headroom"
+    parts.append(f"now {format_number(known.arriving)}/s arrive in all at the busiest minute of "
                  f"{format_duration(PEAK_OF)}{with_headroom}")
     fit, outcome = Fit.DOES_NOT, "rolling back would NOT fit"
     if needed <= capacity:
@@ -260,4 +262,4 @@ def _say_it(lever: str, before: Sequence[Shrink]) -> str:
 
 
 def _rate(per_second: float) -> str:
-    return f"{per_second:.4g} requests/s"
+    return f"{format_number(per_second)} requests/s"

@@ -214,7 +214,8 @@ def format_value(metric: Metric, value: float | None) -> str:
     if metric.unit == "share":
         return f"{value * 100:.3f} %"
     if metric.unit == "duration":
-        return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.4g} s"
+        number, unit = (value * 1000, "ms") if value < 10 else (value, "s")
+        return f"{units.format_number(number)} {unit}"
     if metric.unit == "size":
         return units.format_size(value)
-    return f"{value:.4g}"
+    return units.format_number(value)

@@ -115,6 +115,17 @@ def format_size(size: float) -> str:
     return f"{size:.0f} B"
 
 
+def format_number(value: float, digits: int = 4) -> str:
+    """Return a number for people: `0.1234`, `12.3`, `15,000`; large ones never as `1.5e+04`.
+
+    Args:
+        value: The number.
+        digits: Significant digits; a number with more before the point is given whole.
+    """
+    text = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if "e+" in text else text
+
+
 def parse_percent(value: object) -> Decimal:
     """Return a traffic percentage in 0..100, exact to 0.01: `5`, `5%`, `0.25%`.
 

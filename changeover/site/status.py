@@ -301,8 +301,11 @@ def refused_text(refused: dict[str, Any]) -> str:
 
 
 def percent_text(status: dict[str, Any]) -> str:
-    """Return the candidate's share for people: `25 %`."""
-    return format_percent(round(status["routing"]["percent"] * 100))
+    """Return who is on the candidate for people: `25 %`, or `beta` where only a segment is."""
+    routing = status["routing"]
+    share = format_percent(round(routing["percent"] * 100))
+    return share if routing["percent"] or not routing["segments"] else ", ".join(
+        routing["segments"])
 
 
 def _newest_step(store: Store, cutover: Cutover) -> dict[str, str] | None:

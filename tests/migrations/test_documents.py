@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from changeover import clock
 from changeover.domain.health import RepairStatus
 from changeover.domain.routing import Mode
 from changeover.errors import EXIT_OK
 from changeover.plan.model import Plan
-from changeover.store import audit, flags, health_results, repairs, rollbacks, steps
+from changeover.store import audit, flags, health_results, repairs, rollbacks, samples, steps
 from changeover.supervisor.demo import Demo
 from tests.support.migration import Migration
 from tests.support.processes import wait_for
@@ -28,7 +30,8 @@ SWITCHED = ("enable_ai_nodes", "enable_umi_ocr", "enable_llm_processing")
 RED_LINE = 2048 * 10**6
 REPAIRS = {
     "memory": "memory_pressure", "node": "node_failure", "locked": "database_lock",
-    "down": "service_down", "stopped": "service_down"}
+    "down": "service_down", "stopped": "service_down", "ocr_down": "service_down",
+    "llm_down": "service_down"}
 """Which issue each fault is, by the fault."""
 
 
@@ -153,6 +156,36 @@ def test_a_killed_engine_is_rolled_back_and_started_again(running: Migration) ->
              seconds=60, what="the engine is back")
 
 
+@pytest.mark.parametrize("kind", ["hang", "notfound", "empty"])
+def test_guardrails_see_what_the_plan_has_no_trigger_for(running: Migration, kind: str) -> None:
+    """It answers nobody, everybody with 404, or with nothing: everyone is brought back."""
+    try:
+        with users_at(running, 50):
+            running.begin(kind)
+            running.wait_rolled_back(seconds=120)
+    finally:
+        running.end_fault(kind)
+    newest = rollbacks.latest(running.store, running.migration)
+    assert newest is not None and newest.reason.startswith("trigger ")
+
+
+def test_answers_that_come_later_are_shown_and_nothing_is_done(running: Migration) -> None:
+    """The document has no threshold for it: the figures say so, users stay where they are."""
+    def measured() -> float:
+        window = samples.window(
+            running.store, running.migration, "candidate",
+            start=clock.now() - timedelta(seconds=10), end=clock.now())
+        return window.measure("latency_p50").value or 0.0
+
+    try:
+        with users_at(running, 50):
+            running.begin("latency")
+            wait_for(lambda: measured() >= 0.4, seconds=60, what="answers come later")
+        assert running.mode() is Mode.GRADUAL
+    finally:
+        running.end_fault("latency")
+
+
 def test_answers_that_differ_are_a_hold_and_an_alert(running: Migration) -> None:
     """More than 5 % differ, and similarity is below 0.95: said, and nobody is moved."""
     with users_at(running, 25):
@@ -206,7 +239,8 @@ def is_broken(running: Migration, kind: str) -> bool:
         return int(engine(running)["unwritten"]) > 0
     try:
         ai = running.staged.faults.addresses["ai"]
-        return not httpx.get(f"{ai}/ocr/health", timeout=3).is_success
+        service = "llm" if kind == "llm_down" else "ocr"
+        return not httpx.get(f"{ai}/{service}/health", timeout=3).is_success
     except httpx.HTTPError:
         return True
 

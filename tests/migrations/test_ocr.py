@@ -145,6 +145,20 @@ def test_a_threshold_that_is_passed_asks_people(
     assert running.mode() is Mode.GRADUAL
 
 
+def test_an_engine_that_is_killed_is_there_again_and_pages_are_read_meanwhile(
+    running: Migration
+) -> None:
+    """Pages that are asked for with GET are read by the paid service until it is."""
+    running.move(85)
+    running.begin("crash")
+    page = f"http://{running.staged.plan.routing.listen}/pages/plain-0000/text"
+    for number in range(5):
+        answer = httpx.get(page, headers={"x-user-id": f"somebody-{number}"}, timeout=90)
+        assert answer.is_success, answer.text
+    engine = f"{running.staged.plan.systems.candidate.url}/health"
+    wait_for(lambda: httpx.get(engine, timeout=5).is_success, seconds=60, what="the engine is back")
+
+
 def test_the_paid_service_may_die_and_users_of_the_open_engine_notice_nothing(
     running: Migration
 ) -> None:

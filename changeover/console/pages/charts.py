@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from changeover.plan.units import format_number
+
 Tone = Literal["plain", "good", "warn", "bad"]
 Value = float | None
 
@@ -131,7 +133,7 @@ def _extent(values: Sequence[Value], unit: str) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "no data"
-    low, high = f"{min(known):.4g}", f"{max(known):.4g}"
+    low, high = format_number(min(known)), format_number(max(known))
     if low == high:
         return f"always {low} {unit}".rstrip()
-    return f"{low} to {high} {unit}, now {known[-1]:.4g} {unit}".rstrip()
+    return f"{low} to {high} {unit}, now {format_number(known[-1])} {unit}".rstrip()
