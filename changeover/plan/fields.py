@@ -5,12 +5,37 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+)
+from pydantic_core import CoreSchema
 
 from changeover.plan import units
 from changeover.plan.paths import parse_pattern
+
+
+def listed(value: Any) -> Any:
+    """Return a list of one for what is no list: for fields that take one or several."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+class OneOrMore:
+    """Tells editors that one of a list's items needs no list; beside `listed`."""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        found = handler(core)
+        return {"anyOf": [found["items"], found]}
+
 
 Duration = Annotated[
     timedelta,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from changeover.plan.fields import HeaderName, Part
+from changeover.plan.fields import HeaderName, OneOrMore, Part, listed
 
 RouteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
 _QUERY = r"(?:\?.*)?"
@@ -139,10 +139,6 @@ class HeaderMatch(Part):
         return Tested(self.name, tuple(tests))
 
 
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
-
-
 Method = Annotated[str, Field(pattern=r"^[A-Z][A-Z-]{0,30}$", examples=["GET", "POST"])]
 Host = Annotated[
     str, BeforeValidator(lambda v: str(v).lower()),
@@ -155,12 +151,15 @@ class RouteSpec(Part):
 
     name: RouteName
     path: PathMatch | None = Field(None, description="Which paths; default: all.")
-    method: Annotated[list[Method], BeforeValidator(_listed), Field(max_length=20)] = Field(
+    method: Annotated[
+        list[Method], BeforeValidator(listed), Field(max_length=20), OneOrMore()] = Field(
         default=[], description="One method or several; default: all.")
-    host: Annotated[list[Host], BeforeValidator(_listed), Field(max_length=50)] = Field(
+    host: Annotated[
+        list[Host], BeforeValidator(listed), Field(max_length=50), OneOrMore()] = Field(
         default=[], description="One host or several, without port; `*.shop.example` are all below "
         "it. Default: all.")
-    header: Annotated[list[HeaderMatch], BeforeValidator(_listed), Field(max_length=10)] = Field(
+    header: Annotated[
+        list[HeaderMatch], BeforeValidator(listed), Field(max_length=10), OneOrMore()] = Field(
         default=[], description="Headers that must all be there; default: none.")
     move: Literal["alone", "together", "never"] = Field(
         "alone", description="`alone`: at the baseline until a stage names it, or until `full`; "

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    GetJsonSchemaHandler,
-    PlainSerializer,
-    model_validator,
-)
-from pydantic_core import CoreSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from changeover.plan.fields import Address, Duration, HeaderName, HttpUrl, Name, Origin, Part
+from changeover.plan.fields import (
+    Address,
+    Duration,
+    HeaderName,
+    HttpUrl,
+    Name,
+    OneOrMore,
+    Origin,
+    Part,
+    listed,
+)
 from changeover.plan.oidc import OidcSpec
 
 BUCKETS = 10_000
@@ -111,20 +114,6 @@ class IssueSpec(Part):
         return self
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, dict | KeySpec) else value
-
-
-class _OneOrMore:
-    """Tells editors that one place needs no list."""
-
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        found = handler(core)
-        return {"anyOf": [found["items"], found]}
-
-
 def _as_written(sources: tuple[KeySpec, ...]) -> Any:
     found = [source.model_dump(mode="json", exclude_none=True) for source in sources]
     return found[0] if len(found) == 1 else found
@@ -132,10 +121,10 @@ def _as_written(sources: tuple[KeySpec, ...]) -> Any:
 
 KeySources = Annotated[
     tuple[KeySpec, ...],
-    BeforeValidator(_listed),
+    BeforeValidator(listed),
     Field(min_length=1, max_length=10),
     PlainSerializer(_as_written),
-    _OneOrMore(),
+    OneOrMore(),
 ]
 
 

@@ -24,7 +24,7 @@ from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
 from changeover.plan.reach import unreachable
 from changeover.plan.rules import check_plan, warnings
-from changeover.plan.statuses import STATUS_RATE
+from changeover.plan.statuses import GRPC_STATUS, STATUS_RATE
 from changeover.plan.triggers import TriggerSpec
 
 SYSTEM = {"name": "x", "url": "http://127.0.0.1:1", "process": {"command": ["x"]}}
@@ -54,7 +54,8 @@ def trigger(metric: str, **bound: Any) -> dict[str, Any]:
 
 def status_of(metric: str) -> dict[str, str]:
     """Return the status that a condition needs beside this metric."""
-    return {"status": "4xx"} if metric == STATUS_RATE else {}
+    known = {STATUS_RATE: {"status": "4xx"}, GRPC_STATUS: {"status": "UNAVAILABLE"}}
+    return known.get(metric, {})
 
 
 def windows(second: int) -> list[Window]:
@@ -69,7 +70,8 @@ def windows(second: int) -> list[Window]:
         row = Sample("candidate", second, 10, watched=10, listened=10, **{
             **counts, **totals, **others, "answer_bytes": count * 10_000_000,
             "split_successes": 10.0 * count,
-            "errors": {"status_5xx": count}, "statuses": {"404": count}, "latency": latency,
+            "errors": {"status_5xx": count}, "latency": latency,
+            "statuses": {"404": count, "UNAVAILABLE": count, "OK": 10 - count},
             "memory_bytes": 1 + count * (1 << 30), "cpu_cores": float(count)})
         reported = Sample(outcomes_of("candidate"), second, 10, outcomes=10, failures=count,
                           durations=latency)
