@@ -18,7 +18,8 @@ Reason = Annotated[
 # two tabs in the form: a list of what is always there, and a text for the plan's own names
 Scope = (
     Annotated[Literal["all", "stage"], Field(title="Everyone, or one stage back")]
-    | Annotated[str, Field(title="A segment", pattern="^segment:.", examples=["segment:beta"])]
+    | Annotated[str, Field(title="A segment or a route", pattern="^(segment|route):.",
+                           examples=["segment:beta", "route:orders"])]
 )
 Suite = (
     Annotated[

@@ -50,7 +50,8 @@ async def rollback(
         reason: What happened, one sentence.
         migration: Name of the migration; empty takes the one that was started last.
         severity: How bad it is.
-        scope: Who goes back: all users, those of the newest stage, or one segment as segment:NAME.
+        scope: Who goes back: all users, those of the newest stage, one segment as segment:NAME, or
+            one route of the traffic as route:NAME.
         rehearsal: Do everything against a copy of the state and a gateway of its own.
         rollback_id: Leave it empty: the observer gives it when step 1 is done.
     """

@@ -61,7 +61,7 @@ def _specs(plan: Plan, stage: StageView) -> Iterator[tuple[Key, CheckSpec]]:
 def _is_measured(spec: CheckSpec) -> bool:
     """Whether the samples of all users say what a check says."""
     is_other = spec.is_sequential or spec.is_by_minutes or spec.is_external
-    is_part = spec.segment is not None or spec.path is not None
+    is_part = spec.part is not None or spec.path is not None
     return not (is_other or is_part) and spec.measured.source in _MEASURED
 
 

@@ -89,8 +89,8 @@ class Firing:
     reason: str
     at: int
     evidence: dict[str, Any]
-    segment: str | None = None
-    """The segment that the trigger watches; None: all users."""
+    scope: str | None = None
+    """What the trigger watches and goes back alone, `segment:beta` or `route:orders`; None: all."""
     is_urgent: bool = True
     """Whether everyone returns at once, whatever the plan says of returns in steps."""
 
@@ -172,7 +172,7 @@ def step(
     # Evidence and budgets look back by themselves.
     lasting = "" if spec.is_by_itself and not spec.for_ else f", for {held} s"
     reason = judged.reason + lasting
-    firing = Firing(spec.name, reason, at, evidence, segment=spec.segment,
+    firing = Firing(spec.name, reason, at, evidence, scope=spec.subset,
                     is_urgent=spec.urgent)
     return TriggerState(held_since=since, fired_at=at, cleared_at=state.cleared_at), firing
 

@@ -96,9 +96,17 @@ def _backups(site: Site) -> list[str]:
     return [each.name for each in make.backups(from_plan.target_of(site))]
 
 
+def _scopes(site: Site) -> list[str]:
+    from changeover.domain import going_back
+
+    return [each for each in going_back.scopes(site.plan) if each not in (
+        going_back.ALL, going_back.STEPS)]
+
+
 stages = _of_site(_stages)
 awaited = _of_site(_awaited)
 flags = _of_site(lambda site: site.plan.flags)
+scopes = _of_site(_scopes)
 routes = _of_site(lambda site: [each.name for each in site.plan.routes])
 suites = _of_site(lambda site: site.plan.suites)
 token_ids = _of_site(_tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import click
@@ -65,19 +66,33 @@ def disable(session: Session, reason: str) -> None:
 Examples:
   changeover rollback --reason "customers see wrong totals"
   changeover rollback --reason "slower than agreed" --gradual
+  changeover rollback --reason "orders are missing" --scope route:orders
   changeover rollback --reason "database down" --break-glass
 """)
 @click.option("--reason", required=True, callback=no_secret, help="What happened, for the audit.")
 @click.option("--break-glass", is_flag=True, help="Without Prefect and without the store.")
 @click.option("--gradual", is_flag=True, help="In the steps of the plan's `rollback.return`.")
+@click.option("--scope", shell_complete=completing.scopes,
+              help="Only a part: `route:NAME`, `segment:NAME`, or `stage` for one stage back.")
 @site_command
-def rollback_command(session: Session, reason: str, break_glass: bool, gradual: bool) -> None:
+def rollback_command(
+    session: Session, reason: str, break_glass: bool, gradual: bool, scope: str | None
+) -> None:
     """Send everyone back to the baseline, now; the rest of the SOP follows by itself."""
+    if scope is not None and (gradual or break_glass):
+        raise InvalidInput(
+            "--scope does not work with --gradual and --break-glass, which are for everyone",
+            allowed="one of them")
     if gradual and break_glass:
         raise InvalidInput(
             "--gradual does not work with --break-glass, which is at once",
             allowed="one of them")
     cause = Cause(session.actor, reason)
+    if scope is not None:
+        # each call is an occasion of its own; the record of it says who and why
+        done = going_back.by_scope(session.site, scope, cause, f"command-{secrets.token_hex(8)}")
+        session.show(done.text, done.data)
+        return
     if gradual:
         done = going_back.in_steps(session.site, cause)
         session.show(done.text, done.data)

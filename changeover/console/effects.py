@@ -65,14 +65,14 @@ def moved(traffic: Traffic, before: RoutingState, after: RoutingState) -> list[s
         after: The state after it.
     """
     change = _weight(after) - _weight(before)
-    lines = []
+    lines: list[str] = []
     if change:
         lines.append(_share(traffic, change))
     for name in _others(before, after):
         lines.append(_segment(traffic, name))
     for name in _others(after, before):
         lines.append(f"Users of segment {name} move to the candidate.")
-    return lines or ["No user changes the system."]
+    return [*lines, *_routes(before, after)] or ["No user changes the system."]
 
 
 def everyone(traffic: Traffic) -> str:
@@ -99,6 +99,20 @@ def _others(state: RoutingState, other: RoutingState) -> list[str]:
     # kept at the baseline from now on, also those who were moved by their bucket
     kept = [name for name in other.kept if name not in (*state.kept, *gone)]
     return gone + kept
+
+
+def _routes(before: RoutingState, after: RoutingState) -> list[str]:
+    """Return what happens to routes that have a place of their own."""
+    found = [f"Route {name} goes back to the baseline, for everyone."
+             for name in after.kept_routes if name not in before.kept_routes]
+    # of everyone's rollback it is enough to say that everyone goes back
+    if after.mode not in SPLIT:
+        return found
+    for name in dict((*before.routes, *after.routes)):
+        old, new = before.buckets_of(name), after.buckets_of(name)
+        if old != new and name not in after.kept_routes:
+            found.append(f"Route {name} goes from {format_percent(old)} to {format_percent(new)}.")
+    return found
 
 
 def _share(traffic: Traffic, change: int) -> str:

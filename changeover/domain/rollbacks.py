@@ -47,6 +47,11 @@ def scope_of_route(route: str) -> str:
     return f"route:{route}"
 
 
+def is_of_route(scope: str) -> bool:
+    """Whether a scope is one route's."""
+    return scope.startswith("route:")
+
+
 class Stands(StrEnum):
     """How a trigger stands."""
 

@@ -128,7 +128,7 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             method=raw.get("m") or "",
             body_bytes=None if body is None else int(body),
             details=raw.get("d") or "",
-            subsets=subsets.in_log(raw),
+            subsets=subsets.in_log(raw, raw.get("r") or ""),
             bucket=int(raw["q"]) if raw.get("q") else None,
             grpc=called,
         )

@@ -11,10 +11,9 @@ from datetime import datetime
 from changeover import clock
 from changeover.analysis.trigger import Cleared, Firing
 from changeover.domain.messages import Severity
-from changeover.domain.rollbacks import scope_of
 from changeover.domain.routing import Mode
 from changeover.errors import Refused
-from changeover.observer.segment_return import SegmentReturn
+from changeover.observer.part_return import PartReturn
 from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import RolledBack, Traffic
 from changeover.observer.unsaved import Ended, Fired, Unsaved
@@ -34,7 +33,7 @@ class Acting:
 
     def __init__(self, traffic: Traffic, unsaved: Unsaved, log: LogOnce) -> None:
         self.traffic, self._unsaved, self._log = traffic, unsaved, log
-        self._segments = SegmentReturn(traffic)
+        self._parts = PartReturn(traffic)
         self._pending: deque[Firing] = deque()
         self._began = int(time.time())
         self.recorded_before: set[str] = set()
@@ -87,7 +86,7 @@ class Acting:
             self._announce(firing, TriggerAction.ALERT)
             return True
         try:
-            done = self._take_back_segment(firing, at) if self._segments.is_for(firing) else None
+            done = self._take_back_part(firing, at) if self._parts.is_for(firing) else None
             if done is not None:
                 return True
             move = self.traffic.roll_back if firing.is_urgent else self.traffic.return_in_steps
@@ -103,11 +102,11 @@ class Acting:
             Fired(firing, TriggerAction.ROLLBACK, done.epoch, at, done.confirmed_at))
         return True
 
-    def _take_back_segment(self, firing: Firing, at: datetime) -> RolledBack | None:
-        """Take back the firing's segment alone; None when everyone must go back instead."""
-        done = self._segments.take_back(firing)
+    def _take_back_part(self, firing: Firing, at: datetime) -> RolledBack | None:
+        """Take back what the firing is about alone; None when everyone must go back instead."""
+        done = self._parts.take_back(firing)
         if done is not None:
-            evidence = {**firing.evidence, "scope": scope_of(str(firing.segment))}
+            evidence = {**firing.evidence, "scope": firing.scope}
             self._unsaved.add_firing(Fired(
                 replace(firing, evidence=evidence), TriggerAction.ROLLBACK, done.epoch, at,
                 done.confirmed_at))

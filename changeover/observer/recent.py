@@ -19,7 +19,7 @@ from changeover.analysis.window import (
 from changeover.domain.comparisons import PlaceCount
 from changeover.observer.blocks import Blocks, Kind
 from changeover.plan.metrics import Source
-from changeover.plan.subsets import subset_of_segment
+from changeover.plan.subsets import subset_of
 from changeover.store.place_counts import step_of
 
 _ADDED_UP = (Source.TRAFFIC, Source.GATEWAY, Source.HEALTH)
@@ -33,7 +33,7 @@ class Span:
     Args:
         system: `baseline` or `candidate`.
         seconds: Its length.
-        segment: Requests and outcomes of this segment only.
+        segment: Requests and outcomes of this segment, or of a route (`route:orders`), only.
         path: Comparisons of this place only.
         since: The second at which it begins at the earliest; None: that of all windows.
         source: Where the one metric comes from that is read; None: anything may be read.
@@ -102,7 +102,7 @@ class Recent:
         names = [GATEWAY, outcomes_of(span.system, span.segment)]
         if span.system == "candidate":  # comparisons count for the candidate
             names.append(SHADOW)
-        subset = subset_of_segment(span.segment) if span.segment else None
+        subset = subset_of(span.segment)
         rows = [of_subset(row, subset) for row in self.seconds(span.system, start, at + 1)]
         for name in names:
             rows += self.seconds(name, start, at + 1)
@@ -138,5 +138,5 @@ def _kind(span: Span) -> Kind:
     """Return what is read of samples for a span of one source."""
     if span.source is Source.GATEWAY:
         return Kind(GATEWAY)
-    subset = subset_of_segment(span.segment) if span.segment else None
+    subset = subset_of(span.segment)
     return Kind(span.system, subset, span.is_timed)

@@ -131,10 +131,10 @@ class SliceLog:
         # a window of a day is read once for all checks of a segment
         found, windows = [], {}
         for check in unknown:
-            if check.segment not in windows:
-                windows[check.segment] = site.metrics.window(
-                    "baseline", start=now() - KNOWN_FROM, end=now(), segment=check.segment)
-            bound = bound_of(check, windows[check.segment].latency)
+            if check.part not in windows:
+                windows[check.part] = site.metrics.window(
+                    "baseline", start=now() - KNOWN_FROM, end=now(), segment=check.part)
+            bound = bound_of(check, windows[check.part].latency)
             if bound is not None:
                 found.append(bound)
         slices.freeze(site.store, site.migration, found, now=now())

@@ -26,6 +26,7 @@ from changeover.observer.guardrail_watch import GUARDRAIL_WINDOWS, GuardrailWatc
 from changeover.observer.recent import Recent, Span
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import Plan
+from changeover.plan.subsets import subset_of_route
 from changeover.plan.triggers import TriggerAction, TriggerSpec
 
 MOST_REPLAYED = 300_000
@@ -135,13 +136,15 @@ class Watch:
         """
         self._follow_stage(state, at=at)
         before = self._moved
-        self._moved = frozenset([*state.segments, *(f"-{name}" for name in state.kept)])
+        routes = [subset_of_route(name) for name, _ in state.routes]
+        kept = [*state.kept, *map(subset_of_route, state.kept_routes)]
+        self._moved = frozenset([*state.segments, *routes, *(f"-{name}" for name in kept)])
         # right after a start nothing has moved: nobody knew of any segment before
         if before is None:
             return
         changed = {name.removeprefix("-") for name in before ^ self._moved}
         for spec in self._triggers:
-            if spec.segment in changed:
+            if spec.part in changed:
                 self._states[spec.name] = TriggerState()
                 self._begun[spec.name] = at
 
@@ -223,7 +226,7 @@ class Watch:
             return self.budgets[spec.name].judge(at, since)
         seconds = max(1, int(spec.window.total_seconds()))
         metric = spec.measured
-        span = Span(spec.of, seconds, spec.segment, spec.path, self._begun.get(spec.name),
+        span = Span(spec.of, seconds, spec.part, spec.path, self._begun.get(spec.name),
                     metric.source, metric.quantile is not None)
         own, baseline = self._recent.window(span, at), None
         if spec.is_to_baseline:

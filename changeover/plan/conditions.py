@@ -30,8 +30,9 @@ from changeover.plan.metrics import (
 )
 from changeover.plan.paths import one_place
 from changeover.plan.ranks import RanksSpec
+from changeover.plan.routes import RouteName
 from changeover.plan.statuses import Statuses, reading, unfit
-from changeover.plan.subsets import subset_of_segment
+from changeover.plan.subsets import subset_of_route, subset_of_segment
 
 BY_MINUTES = (Source.TRAFFIC, Source.HEALTH, Source.PROCESS)
 """Sources whose metrics are known of each minute and system."""
@@ -68,6 +69,8 @@ class Condition(Part):
         None,
         description="For traffic, outcomes and external metrics: the users of one segment only."
     )
+    route: RouteName | None = Field(
+        None, description="For metrics of traffic: the requests of one route only.")
     unit: Unit | None = Field(
         None, description="Taken from the external metric in `sources`; never written by hand.")
 
@@ -88,8 +91,15 @@ class Condition(Part):
 
     @property
     def subset(self) -> str | None:
-        """The subset of requests that is read, as `segment:beta`; None: all of them."""
+        """The subset of requests that is read, `segment:beta` or `route:orders`; None: all."""
+        if self.route is not None:
+            return subset_of_route(self.route)
         return None if self.segment is None else subset_of_segment(self.segment)
+
+    @property
+    def part(self) -> str | None:
+        """The part of the requests that is read: a segment's name, `route:orders`, None: all."""
+        return self.subset if self.route is not None else self.segment
 
     @property
     def bound_name(self) -> str:
@@ -160,6 +170,11 @@ class Condition(Part):
             raise ValueError(
                 "`segment` works with metrics of traffic, outcomes and "
                 f"sources only, not with {self.metric}")
+        if self.route is not None and self.measured.source is not Source.TRAFFIC:
+            raise ValueError(
+                f"`route` works with metrics of traffic only, not with {self.metric}")
+        if self.route is not None and self.segment is not None:
+            raise ValueError("`route` does not work with `segment`; give one of them")
         if problem := unfit(self.metric, self.status):
             raise ValueError(problem)
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from changeover.plan.conditions import Condition
 from changeover.plan.location import Location
 from changeover.plan.model import PhaseKind, Plan
 
@@ -33,6 +34,27 @@ def problems(plan: Plan) -> Iterator[Found]:
             if of_routes and not stage.percent:
                 yield (*path, "percent"), "0 %: a route's share must be above 0, and 100 at most"
     yield from _keys(plan)
+    yield from _conditions(plan)
+
+
+def _conditions(plan: Plan) -> Iterator[Found]:
+    for gate, checks in plan.gates.items():
+        for index, check in enumerate(checks):
+            yield from _measured(plan, check, ("gates", gate, index, "route"))
+    for index, trigger in enumerate(plan.triggers):
+        yield from _measured(plan, trigger, ("triggers", index, "route"))
+
+
+def _measured(plan: Plan, condition: Condition, path: Location) -> Iterator[Found]:
+    if condition.route is None:
+        return
+    known = ", ".join(route.name for route in plan.routes) or "none, the plan has no routes"
+    route = plan.route(condition.route)
+    if route is None:
+        yield path, f"route {condition.route!r} is not defined; defined are {known}"
+    elif route.move == "never" and (condition.of == "candidate" or condition.is_to_baseline):
+        yield path, (f"route {condition.route!r} never moves, so the candidate has no request of "
+                     "it; use `of: baseline` with a fixed bound, or another route")
 
 
 _NO_SEGMENTS = ("a stage of routes moves no segments: a route of its own has its own percent only; "

@@ -2,8 +2,7 @@
 
 A subset has a name: `segment:beta` are the requests of one segment's users. The name is the same
 in the gateway's log, in samples, in sums by bucket and in evidence, and only those that a plan
-reads are counted. Another kind of subset, such as the requests of one route, is one more name
-here and one more field of the gateway's log (`changeover.gateway.envoy.subsets`).
+reads are counted. `route:orders` are the requests of one route.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from changeover.plan.model import Plan
 
 _SEGMENT = "segment:"
+_ROUTE = "route:"
 
 
 def subset_of_segment(segment: str) -> str:
@@ -25,6 +25,24 @@ def segment_of(subset: str) -> str | None:
     """Return the segment that a subset is; None when it is another kind."""
     name = subset.removeprefix(_SEGMENT)
     return name if name != subset else None
+
+
+def subset_of_route(route: str) -> str:
+    """Return the name of the requests of a route: `route:orders`."""
+    return _ROUTE + route
+
+
+def route_of_subset(subset: str) -> str | None:
+    """Return the route that a subset is; None when it is another kind."""
+    name = subset.removeprefix(_ROUTE)
+    return name if name != subset else None
+
+
+def subset_of(part: str | None) -> str | None:
+    """Return the subset that a part of the requests is: a segment's name, or `route:orders`."""
+    if part is None or ":" in part:
+        return part
+    return subset_of_segment(part)
 
 
 def subset_in_words(subset: str) -> str:

@@ -13,8 +13,9 @@ from changeover.plan.conditions import CheckSpec, Condition
 from changeover.plan.fields import Duration, Name
 from changeover.plan.metrics import BY_BUCKET, METRICS, parse_value
 
-StageKey = Annotated[str, Field(pattern=r"^[a-z]+(-[0-9-]+)?$", examples=["gradual-10"])]
-"""Key of a stage: `shadow`, `beta-5`, `gradual-25`, `full`."""
+StageKey = Annotated[str, Field(
+    pattern=r"^[a-z]+(-[a-z][a-z0-9_-]*)?(-[0-9-]+)?$", examples=["gradual-10"])]
+"""Key of a stage: `shadow`, `beta-5`, `gradual-25`, `gradual-orders-10`, `full`."""
 LEAST_QUIET = timedelta(minutes=1)
 """Shortest default of `clear_for`."""
 CLEARANCE = 0.1
@@ -126,7 +127,8 @@ class TriggerSpec(Condition):
     def as_check(self) -> CheckSpec:
         """The check that asks the same of a stage."""
         return CheckSpec(
-            metric=self.metric, of=self.of, status=self.status, segment=self.segment,
+            metric=self.metric, of=self.of, status=self.status,
+            segment=self.segment, route=self.route,
             ratio_to_baseline=self.ratio_to_baseline,
             difference_to_baseline=self.difference_to_baseline, min_samples=self.min_samples)
 
@@ -194,11 +196,12 @@ class TriggerSpec(Condition):
             raise ValueError(
                 "`urgent: false` belongs to `action: rollback`, "
                 f"not to {self.action}; remove it")
-        if self.segment is not None and not self.urgent:
-            raise ValueError(
-                "`urgent: false` does not work with `segment`: "
-                "a segment's users go back alone and at once; "
-                "remove one of them")
+        for name in ("segment", "route"):
+            if getattr(self, name) is not None and not self.urgent:
+                raise ValueError(
+                    f"`urgent: false` does not work with `{name}`: "
+                    f"a {name}'s users go back alone and at once; "
+                    "remove one of them")
         return self
 
     @model_validator(mode="after")

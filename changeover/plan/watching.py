@@ -102,7 +102,7 @@ def _read(plan: Plan) -> frozenset[str]:
     found = set()
     for each in conditions:
         # a check of one segment says nothing of the others
-        if each.of != "candidate" or each.segment is not None:
+        if each.of != "candidate" or each.part is not None:
             continue
         # without shadow traffic nothing is compared
         if plan.shadow or METRICS[each.metric].source is not Source.COMPARISON:

@@ -114,7 +114,7 @@ def _measured(
 ) -> CheckResult:
     """Judge one check over its window; the stage's sums say how exact a share is."""
     metrics, (start, end) = site.metrics, window
-    read = partial(metrics.window, start=start, end=end, segment=check.segment)
+    read = partial(metrics.window, start=start, end=end, segment=check.part)
     own = read(check.of, place=check.path)
     baseline = None
     if check.is_to_baseline:

@@ -1,4 +1,4 @@
-"""Moving a part of the users back: one segment, or one stage."""
+"""Moving a part of the traffic back: one segment, one route, or one stage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from changeover import clock
 from changeover.domain.going_back import of_document, smaller
 from changeover.domain.messages import Message, Severity
 from changeover.domain.procedures import StepStatus
-from changeover.domain.rollbacks import Cause, scope_of
+from changeover.domain.rollbacks import Cause, is_of_route
 from changeover.domain.routing import RoutingState
 from changeover.errors import PublishFailed, Refused
 from changeover.procedures import rollback
@@ -21,11 +21,11 @@ from changeover.store import messages, routing
 def move_back(
     site: Site, scope: str, reason: str, occasion: str, *, actor: str = "rollback/main"
 ) -> str:
-    """Move one segment, or the last stage's users, back; return the routing state in one phrase.
+    """Move one segment, one route, or the last stage's users, back; return the routing state.
 
     Args:
         site: The migration.
-        scope: `segment:NAME`, or `stage` for one stage back.
+        scope: `segment:NAME`, `route:NAME`, or `stage` for one stage back.
         reason: What happened.
         occasion: Names this rollback, which is done once: the flow run or the form.
         actor: Who decided.
@@ -57,33 +57,34 @@ def move_back(
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentBack:
-    """One segment's users went back; `is_confirmed` says whether the gateway serves it."""
+class PartBack:
+    """A segment or a route went back; `is_confirmed` says whether the gateway serves it."""
 
     state: RoutingState
     is_confirmed: bool
 
 
-def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> SegmentBack:
-    """Move a segment's users back at once, without a flow, and notify people.
+def take_part_back(site: Site, scope: str, cause: Cause, occasion: str) -> PartBack:
+    """Move a segment's users or a route back at once, without a flow, and notify people.
 
     Repeating it changes nothing more.
 
     Args:
         site: The migration.
-        segment: Name of the segment.
+        scope: `segment:NAME` or `route:NAME`.
         cause: Who decided, and what happened.
         occasion: Names this rollback; it is audited once.
 
     Raises:
-        Refused: The segment is back already, or a rollback came first.
+        Refused: It is back already, or a rollback came first.
         StoreError: The store cannot be used.
     """
     store, migration = site.store, site.migration
-    state, scope = routing.read(store, migration), scope_of(segment)
+    state, (kind, _, name) = routing.read(store, migration), scope.partition(":")
+    kept = state.kept_routes if is_of_route(scope) else state.kept
     # said twice, by a trigger and a person: the second one changes nothing
-    if segment in state.kept:
-        raise Refused(f"segment {segment} is at the baseline: {state.describe()}")
+    if name in kept:
+        raise Refused(f"{kind} {name} is at the baseline: {state.describe()}")
     target = smaller(site.plan, state, scope)
     is_confirmed = True
     try:
@@ -99,7 +100,7 @@ def take_segment_back(site: Site, segment: str, cause: Cause, occasion: str) -> 
         title=title, body=said, at=clock.now())
     # in the store at once, as all that the observer notifies people of: a kill must not lose it
     messages.put(store, message, is_once=True)
-    return SegmentBack(state, is_confirmed)
+    return PartBack(state, is_confirmed)
 
 
 def _aim(site: Site, scope: str) -> Found:
@@ -107,5 +108,6 @@ def _aim(site: Site, scope: str) -> Found:
     state = routing.read(site.store, site.migration)
     left = smaller(site.plan, state, scope)
     segments = ", ".join(left.segments) or "no segment"
-    said = f"{left.weight / 100:g} % and {segments} stay"
+    routes = "".join(f", {weight / 100:g} % of {name}" for name, weight in left.routes if weight)
+    said = f"{left.weight / 100:g} % and {segments}{routes} stay"
     return said, asdict(left)

@@ -9,6 +9,7 @@ from changeover.analysis.check import describe_bound
 from changeover.domain.rollbacks import Stands, TriggerStanding
 from changeover.plan.metrics import Metric, format_value
 from changeover.plan.model import Plan
+from changeover.plan.subsets import in_words
 from changeover.plan.triggers import TriggerSpec
 from changeover.plan.units import format_duration
 from changeover.store import trigger_standings
@@ -64,6 +65,7 @@ def _trigger(
 def condition(spec: TriggerSpec) -> str:
     """Return when a trigger fires, as `failed requests of candidate above 10 %, for 1s`."""
     segment = f" in {spec.segment}" if spec.segment else ""
+    segment = in_words(spec.subset) if spec.route else segment
     lasting = f", for {format_duration(spec.for_)}" if spec.for_ else ""
     what = f"{spec.measured.words} of {spec.of}{segment}"
     where = f", in {' and '.join(spec.stages)}" if spec.stages else ""

@@ -32,7 +32,7 @@ from changeover.analysis.window import (
 )
 from changeover.domain.routing import System
 from changeover.plan.procedures import RetentionSpec
-from changeover.plan.subsets import subset_of_segment
+from changeover.plan.subsets import subset_of
 from changeover.store import outcomes
 from changeover.store.base import Base, NameKey
 from changeover.store.covering import HOUR, MINUTE, SECOND, SIZES, covering
@@ -164,7 +164,7 @@ def window(
     # a second that is only partly inside is not counted: it could not be divided
     span = range(-int(-start.timestamp() // 1), int(end.timestamp()))
     seconds = max(0.0, (end - start).total_seconds())
-    subset = subset_of_segment(segment) if segment else None
+    subset = subset_of(segment)
     with store.read() as session:
         rows = [of_subset(row, subset) for row in _covering(session, migration, system, span)]
         if system == "candidate":  # comparisons count for the candidate

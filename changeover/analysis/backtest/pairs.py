@@ -57,7 +57,7 @@ def _first(
 
 
 def _number(check: CheckSpec) -> tuple[str, str, str | None, str | None]:
-    return check.measured.name, check.of, check.path, check.segment
+    return check.measured.name, check.of, check.path, check.part
 
 
 def _is_same_number(stored: Stored, check: CheckSpec) -> bool:

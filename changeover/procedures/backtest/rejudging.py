@@ -191,7 +191,7 @@ def _from_values(
 def _from_samples(
     site: Site, check: CheckSpec, start: datetime, end: datetime
 ) -> CheckResult:
-    window: dict[str, Any] = {"start": start, "end": end, "segment": check.segment}
+    window: dict[str, Any] = {"start": start, "end": end, "segment": check.part}
     own = site.metrics.window(check.of, place=check.path, **window)
     baseline = site.metrics.window("baseline", **window) if check.is_to_baseline else None
     return judge(check, own, baseline, start=start, end=end)
@@ -210,7 +210,7 @@ def condition(check: CheckSpec) -> str:
     """Return a check for people: metric, system, bound."""
     of = "" if check.measured.source is Source.GATEWAY else f" of {check.of}"
     where = ""
-    for name, value in (("at", check.path), ("in", check.segment)):
+    for name, value in (("at", check.path), ("in", check.part)):
         if value:
             where += f" {name} {value}"
     return f"{check.measured.name}{of}{where} {describe_bound(check)}"

@@ -172,7 +172,7 @@ class Triggers:
 def condition(spec: TriggerSpec) -> str:
     """Return a trigger's condition for people."""
     about = "" if spec.measured.source is Source.GATEWAY else f" of {spec.of}"
-    segment = f" in {spec.segment}" if spec.segment else ""
+    segment = f" in {spec.part}" if spec.part else ""
     bound = describe_bound(spec)
     if spec.budget is not None:
         return f"{spec.measured.name}{about}{segment}: {bound}"

@@ -169,7 +169,7 @@ def beta_steps(watch: Watch, seconds: range) -> list[int]:
     fired = []
     for at in seconds:
         watch.feed([beta_failing(at)])
-        fired += [firing.at for _, firing in watch.step(at) if firing.segment == "beta"]
+        fired += [firing.at for _, firing in watch.step(at) if firing.scope == "segment:beta"]
     return fired
 
 

@@ -96,6 +96,31 @@ def test_routes_that_do_not_fit_the_plan_are_refused(
     assert problem.startswith("line "), problem
 
 
+@pytest.mark.parametrize(("condition", "said"), [
+    ("{metric: error_rate, below: 1%, route: nope}", "route 'nope' is not defined; defined are"),
+    ("{metric: error_rate, below: 1%, route: login}", "route 'login' never moves"),
+    ("{metric: up, at_least: 1, route: orders}", "`route` works with metrics of traffic only"),
+    ("{metric: error_rate, below: 1%, route: orders, segment: beta}",
+     "`route` does not work with `segment`"),
+    ("{metric: error_rate, below: 1%, route: Orders}", "'Orders' does not match"),
+], ids=str)
+def test_bad_route_of_a_check_is_refused_with_its_line(condition: str, said: str) -> None:
+    """One message, at the check."""
+    problem = one_problem(ORDERS, LOGIN, phases=(
+        f"[{{phase: gradual, {PLAIN}}}]\ngates:\n  slo:\n    - {condition}"))
+    assert said in problem
+    assert problem.startswith("line 11, gates.slo[0]")
+
+
+def test_trigger_of_a_route_is_urgent() -> None:
+    """It takes back the route alone, and at once."""
+    problem = one_problem(ORDERS, phases=(
+        f"[{{phase: gradual, {PLAIN}}}]\nrollback: {{return: {{over: 5m}}}}\ntriggers:\n"
+        "  - {name: x, metric: error_rate, above: 1%, route: orders, action: rollback, "
+        "urgent: false}"))
+    assert "`urgent: false` does not work with `route`" in problem
+
+
 def test_stages_of_routes_add_up() -> None:
     """Each stage moves its routes and leaves everything else; `full` moves all but `never`."""
     plan = parsed(

@@ -1,4 +1,4 @@
-"""Taking one segment's users back: a bad cohort goes alone, everyone else stays."""
+"""Taking a part of the traffic back: a bad cohort or path goes alone, everyone else stays."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from changeover import clock
 from changeover.analysis.trigger import Firing
-from changeover.domain.rollbacks import Cause
-from changeover.domain.routing import Mode
+from changeover.domain.rollbacks import Cause, is_of_route
+from changeover.domain.routing import TRIED, Mode
 from changeover.errors import ChangeoverError, Refused, StoreBusy
 from changeover.observer.traffic import RolledBack, Traffic
-from changeover.procedures.partial_rollback import SegmentBack, take_segment_back
+from changeover.procedures.partial_rollback import PartBack, take_part_back
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -22,8 +22,8 @@ PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentReturn:
-    """Takes back the users of segments, whether a stage or the split moved them.
+class PartReturn:
+    """Takes back segments and routes, whether a stage or the split moved them.
 
     Args:
         traffic: Where users are.
@@ -32,11 +32,15 @@ class SegmentReturn:
     traffic: Traffic
 
     def is_for(self, firing: Firing) -> bool:
-        """Whether a firing is about a segment whose users can go back alone."""
-        return firing.segment is not None and self.traffic.state.mode is Mode.GRADUAL
+        """Whether a firing is about a part that can go back alone."""
+        if firing.scope is None:
+            return False
+        # a route also goes back alone from where everyone is at the candidate
+        modes = TRIED if is_of_route(firing.scope) else {Mode.GRADUAL}
+        return self.traffic.state.mode in modes
 
     def take_back(self, firing: Firing) -> RolledBack | None:
-        """Move the segment's users to the baseline.
+        """Move the part to the baseline.
 
         Returns:
             What was done; None when it cannot be done in time, so that everyone must go back.
@@ -45,7 +49,7 @@ class SegmentReturn:
             Refused: They are back already: another trigger, or a person, was faster.
         """
         # In a thread: a store that hangs cannot be interrupted, and users must not wait for it.
-        found: queue.Queue[SegmentBack | Exception] = queue.Queue()
+        found: queue.Queue[PartBack | Exception] = queue.Queue()
         threading.Thread(target=self._start, args=(firing, found), daemon=True).start()
         try:
             result = found.get(timeout=PATIENCE_SECONDS)
@@ -54,25 +58,25 @@ class SegmentReturn:
         if isinstance(result, Refused):
             raise result
         if isinstance(result, Exception):
-            LOG.error("segment %s does not go back alone because %s", firing.segment, result)
+            LOG.error("%s does not go back alone because %s", firing.scope, result)
             return None
         return self._done(firing, result)
 
-    def _start(self, firing: Firing, found: queue.Queue[SegmentBack | Exception]) -> None:
-        segment = str(firing.segment)
+    def _start(self, firing: Firing, found: queue.Queue[PartBack | Exception]) -> None:
+        scope = str(firing.scope)
         cause = Cause("observer", f"trigger {firing.trigger}: {firing.reason}")
         try:
             # the same firing after a restart is the same occasion
             occasion = f"trigger-{firing.trigger}-{firing.at}"
-            found.put(take_segment_back(self.traffic.site, segment, cause, occasion))
+            found.put(take_part_back(self.traffic.site, scope, cause, occasion))
         # `Refused` among them: the thread that waits tells them apart
         except ChangeoverError as error:
             found.put(error)
         except Exception as error:  # noqa: BLE001  handed to the thread that waits
             found.put(error)
 
-    def _done(self, firing: Firing, done: SegmentBack) -> RolledBack:
+    def _done(self, firing: Firing, done: PartBack) -> RolledBack:
         self.traffic.update(done.state)
-        LOG.warning("rolled back segment %s because %s", firing.segment, firing.reason)
+        LOG.warning("rolled back %s because %s", firing.scope, firing.reason)
         confirmed_at = clock.now() if done.is_confirmed else None
         return RolledBack(done.state.epoch, confirmed_at)
