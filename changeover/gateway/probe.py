@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from changeover.domain.routing import System
+from changeover.gateway import reaching
 from changeover.machine import trust
 from changeover.plan.endpoint import HttpVersion, TlsSpec
 from changeover.plan.model import Plan
@@ -71,16 +71,14 @@ def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
         spec: The system; its certificate is not checked, only its language.
         longest: Longest wait for either answer, in seconds.
     """
-    url = urlsplit(spec.url)
-    host = url.netloc.rpartition("@")[2]
-    request = f"GET {spec.health} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    request = f"GET {spec.health} HTTP/1.1\r\nHost: {spec.authority}\r\nConnection: close\r\n\r\n"
     if spec.protocol == "http2" and _knows_http2(spec, longest):
         return Speaks.HTTP2
     # Without ALPN, as the gateway asks.
     plain = _exchange(spec, request.encode(), b"HTTP/1.", longest=longest)
     if plain is not None and plain.startswith(b"HTTP/1."):
         return Speaks.HTTP1
-    if plain is None and url.scheme == "http":
+    if plain is None and not spec.is_tls:
         # Who refuses a connection refuses the next one.
         return Speaks.NOTHING
     framed = _exchange(spec, _PREFACE + _SETTINGS, None, protocol="h2", longest=longest)
@@ -162,10 +160,8 @@ def _exchange(
 def _connection(
     spec: SystemSpec, protocol: str | None, longest: float
 ) -> Iterator[socket.socket]:
-    url = urlsplit(spec.url)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    with socket.create_connection((url.hostname or "", port), longest) as connection:
-        if url.scheme != "https":
+    with reaching.connect(spec, longest) as connection:
+        if not spec.is_tls:
             yield connection
             return
         own = spec.tls or TlsSpec.model_construct()

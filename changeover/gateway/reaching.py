@@ -7,9 +7,9 @@ faster.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from changeover.machine import http, trust
 from changeover.plan.systems import SystemSpec
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def address(system: SystemSpec) -> str:
     """Return what stands before a path in a request's address, without a slash at its end."""
-    return system.url.rstrip("/")
+    return system.origin
 
 
 def health_address(system: SystemSpec) -> str:
@@ -30,7 +30,7 @@ def health_address(system: SystemSpec) -> str:
 
 def authority(system: SystemSpec) -> str:
     """Return the host that a request names which has none of its own."""
-    return urlsplit(system.url).netloc.rpartition("@")[2]
+    return system.authority
 
 
 def tls_context(system: SystemSpec) -> ssl.SSLContext:
@@ -45,6 +45,31 @@ def tls_context(system: SystemSpec) -> ssl.SSLContext:
         found = trust.context() if spec is None else found
         found.set_alpn_protocols(["h2"])
     return found
+
+
+def connect(system: SystemSpec, seconds: float) -> socket.socket:
+    """Return a connection to the first of a system's addresses that takes one, without TLS.
+
+    Args:
+        system: The system.
+        seconds: Longest wait for each address.
+
+    Raises:
+        OSError: None does.
+    """
+    problem: OSError = ConnectionRefusedError("no address")
+    for place in system.places:
+        try:
+            if not place.socket:
+                return socket.create_connection((place.host, place.port), seconds)
+            found = socket.socket(socket.AF_UNIX)
+            found.settimeout(seconds)
+            found.connect(place.socket)
+        except OSError as error:
+            problem = error
+        else:
+            return found
+    raise problem
 
 
 def new_client(

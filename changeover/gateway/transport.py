@@ -46,12 +46,27 @@ class SystemTransport(httpx.BaseTransport):
             request.extensions["sni_hostname"] = self._system.server_name
         if request.method == "GET" and request.url.path.endswith(GRPC_HEALTH):
             return self._grpc_health(request)
-        return self._newest().handle_request(request)
+        return self._sent(request)
 
     def close(self) -> None:
         """Close all connections."""
         for made in self._made:
             made.close()
+
+    def _sent(self, request: httpx.Request) -> httpx.Response:
+        """Send a request to the first address that takes a connection."""
+        places = self._system.places
+        if self._system.addresses is None:
+            return self._newest().handle_request(request)
+        problem: httpx.TransportError = httpx.ConnectError("no address")
+        for place in places:
+            # The headers keep the url's host.
+            request.url = request.url.copy_with(host=place.host, port=place.port)
+            try:
+                return self._newest().handle_request(request)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                problem = error
+        raise problem
 
     def _newest(self) -> httpx.HTTPTransport:
         """Return connections by the files as they are now: certificates are replaced."""
@@ -71,13 +86,13 @@ class SystemTransport(httpx.BaseTransport):
             raise httpx.ConnectError(f"the files of tls cannot be used: {error}") from error
         return httpx.HTTPTransport(
             trust_env=False, limits=self._limits, http1=not is_http2, http2=is_http2,
-            verify=verify)
+            verify=verify, uds=self._system.socket_path or None)
 
     def _grpc_health(self, request: httpx.Request) -> httpx.Response:
         asked = httpx.Request(
             "POST", request.url, headers={**request.headers, **_GRPC}, content=_NO_MESSAGE,
             extensions=request.extensions)
-        answer = self._newest().handle_request(asked)
+        answer = self._sent(asked)
         body = answer.read()
         answer.close()
         # The status of gRPC is in trailers; the message alone says whether it serves.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from changeover.domain.routing import System
 from changeover.plan.model import Plan
 
@@ -28,7 +26,8 @@ def warnings(plan: Plan) -> list[str]:
     """Return what of a plan means another machine here than where it was written."""
     found = []
     for name in System:
-        url = plan.system(name).url
-        if (urlsplit(url).hostname or "").startswith(_LOOPBACK):
-            found.append(f"systems.{name}.url is {url}: each node asks its own machine there")
+        for place in plan.system(name).places:
+            if place.socket or place.host.startswith(_LOOPBACK):
+                found.append(
+                    f"systems.{name} is at {place.title}: each node asks its own machine there")
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from changeover.plan.fields import Part
+from changeover.plan.fields import Address, Part
+from changeover.plan.units import parse_address
 
 HttpVersion = Literal["http1", "http2"]
 GRPC_HEALTH = "/grpc.health.v1.Health/Check"
@@ -48,3 +50,51 @@ class TlsSpec(Part):
     def files(self) -> tuple[str, ...]:
         """Every file that it names."""
         return tuple(each for each in (self.ca, self.certificate, self.key) if each is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a system listens: a host and a port, or a Unix socket's path."""
+
+    host: str = ""
+    port: int = 0
+    socket: str = ""
+    weight: int = 1
+
+    @property
+    def title(self) -> str:
+        """Host and port, or the path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.socket or f"{host}:{self.port}"
+
+
+class AddressSpec(Part):
+    """One of a system's addresses."""
+
+    address: Address = Field(description="HOST:PORT; a name may stand for many addresses.")
+    weight: int = Field(1, ge=1, le=1000, description="Its part of the requests.")
+
+    @property
+    def place(self) -> Place:
+        """The same for those who connect."""
+        host, port = parse_address(self.address)
+        return Place(host, port, weight=self.weight)
+
+
+def _addressed(value: Any) -> Any:
+    return {"address": value} if isinstance(value, str) else value
+
+
+def _as_written(spec: AddressSpec) -> Any:
+    return spec.address if spec.weight == 1 else spec.model_dump(mode="json")
+
+
+Addresses = Annotated[
+    list[Annotated[
+        AddressSpec, BeforeValidator(_addressed), PlainSerializer(_as_written),
+        Field(json_schema_extra={"type": ["string", "object"]})]],
+    Field(min_length=1, max_length=100),
+]
+SystemUrl = Annotated[str, Field(
+    pattern=r"^(https?://[^/\s:]+(:\d{1,5})?/?|unix://(/[^/\s]+)+)$",
+    examples=["http://127.0.0.1:8200", "https://shop.example", "unix:///run/shop.sock"])]

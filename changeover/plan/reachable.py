@@ -34,20 +34,26 @@ def problems(plan: Plan) -> Iterator[Found]:
 
 
 def _addresses_differ(plan: Plan) -> Iterator[Found]:
-    baseline, candidate = (plan.system(name).url.rstrip("/") for name in ("baseline", "candidate"))
-    if baseline == candidate:
-        yield (("systems", "candidate", "url"),
-               f"{candidate} is also the baseline's address; the two systems need different ones")
-    for name, url in (("baseline", baseline), ("candidate", candidate)):
-        if url.partition("://")[2] == plan.routing.listen:
+    baseline, candidate = ({place.title for place in plan.system(name).places}
+                           for name in ("baseline", "candidate"))
+    for shared in sorted(baseline & candidate):
+        key = "url" if plan.systems.candidate.addresses is None else "addresses"
+        yield (("systems", "candidate", key),
+               f"{shared} is also the baseline's address; the two systems need different ones")
+    for name, places in (("baseline", baseline), ("candidate", candidate)):
+        if plan.routing.listen in places:
             yield (("routing", "listen"), f"{plan.routing.listen} is the {name}'s address; "
                    "the gateway needs its own")
 
 
 def _loaded(plan: Plan, path: Location, name: str) -> Iterator[Found]:
-    if plan.system(name).protocol == "http2":
-        yield path, (f"load is sent in HTTP/1.1, and systems.{name} has `protocol: http2`; ask the "
-                     "gateway with a hook's `of: gateway`, which speaks both, or use kind: command")
+    system = plan.system(name)
+    why = "`protocol: http2`" if system.protocol == "http2" else ""
+    if system.addresses is not None:
+        why = "`addresses`"
+    if why:
+        yield path, (f"load is sent in HTTP/1.1 to one address, and systems.{name} has {why}; ask "
+                     "the gateway with a hook's `of: gateway`, or use kind: command")
 
 
 def _fuzzed(plan: Plan, path: Location) -> Iterator[Found]:
@@ -60,4 +66,8 @@ def _beyond_requests(system: SystemSpec) -> str:
     """Return the key of a system that a client of HTTP/1.1 with an address alone cannot follow."""
     if system.protocol == "http2":
         return "`protocol: http2`"
+    if system.socket_path:
+        return "a Unix socket"
+    if system.addresses is not None:
+        return "`addresses`"
     return "`tls`" if system.tls is not None else ""

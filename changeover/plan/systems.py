@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from changeover.plan.endpoint import HttpVersion, TlsSpec
-from changeover.plan.fields import Duration, HttpUrl, Part, Path
+from changeover.plan.endpoint import Addresses, HttpVersion, Place, SystemUrl, TlsSpec
+from changeover.plan.fields import Duration, Part, Path
 
 
 class ProcessSpec(Part):
@@ -34,7 +35,8 @@ class SystemSpec(Part):
     """One of the two systems."""
 
     name: str = Field(min_length=1, max_length=100, description="Name that people use.")
-    url: HttpUrl = Field(description="Its address: scheme, host and port.")
+    url: SystemUrl = Field(
+        description="Its address: scheme, host and port, or unix:///path/of/a/socket.")
     health: Path = Field(
         "/health",
         description="Path that answers 2xx while the system is healthy."
@@ -72,6 +74,22 @@ class SystemSpec(Part):
     tls: TlsSpec | None = Field(
         None, description="For https: authorities, a client's certificate, the certificate's name.")
 
+    addresses: Addresses | None = Field(
+        None, description="Where it listens, when that is not the url's host: the url then says "
+        "how it is spoken to. Each is asked for its health every second.")
+    dns: Literal["strict", "logical"] = Field(
+        "strict", description="For a name in `addresses`: every address that it stands for, or "
+        "(`logical`) the first one for each new connection.")
+
+    @model_validator(mode="after")
+    def _addresses_are_possible(self) -> SystemSpec:
+        if self.addresses is not None and self.socket_path:
+            raise ValueError("`addresses` needs a `url` that begins with http:// or https://; "
+                             "a Unix socket is one address")
+        if self.dns == "logical" and len(self.addresses or ()) != 1:
+            raise ValueError("`dns: logical` needs exactly one name in `addresses`")
+        return self
+
     @model_validator(mode="after")
     def _tls_is_used(self) -> SystemSpec:
         if self.tls is not None and not self.is_tls:
@@ -81,7 +99,33 @@ class SystemSpec(Part):
     @property
     def is_plain(self) -> bool:
         """Whether its address says everything about how it is reached."""
-        return self.protocol == "http1" and self.tls is None
+        is_elsewhere = self.addresses is not None or bool(self.socket_path)
+        return self.protocol == "http1" and self.tls is None and not is_elsewhere
+
+    @property
+    def socket_path(self) -> str:
+        """The path of the Unix socket on which it listens; empty for all others."""
+        return self.url.removeprefix("unix://") if self.url.startswith("unix://") else ""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where it listens."""
+        if self.addresses is not None:
+            return tuple(each.place for each in self.addresses)
+        if self.socket_path:
+            return (Place(socket=self.socket_path),)
+        parts = urlsplit(self.url)
+        return (Place(parts.hostname or "", parts.port or (443 if self.is_tls else 80)),)
+
+    @property
+    def origin(self) -> str:
+        """What stands before a path in a request's address, without a slash at its end."""
+        return "http://localhost" if self.socket_path else self.url.rstrip("/")
+
+    @property
+    def authority(self) -> str:
+        """The host that a request names which has none of its own."""
+        return urlsplit(self.origin).netloc.rpartition("@")[2]
 
     @property
     def is_tls(self) -> bool:
@@ -92,7 +136,7 @@ class SystemSpec(Part):
     def server_name(self) -> str:
         """The name that its certificate must have: a host's name, or an IP address."""
         own = self.tls.server_name if self.tls is not None else None
-        return own or urlsplit(self.url).hostname or ""
+        return own or urlsplit(self.origin).hostname or ""
 
 
 class Systems(Part):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import shlex
 from urllib.parse import urlsplit
 
-from changeover.plan.endpoint import GRPC_HEALTH
+from changeover.plan.endpoint import GRPC_HEALTH, Place
 from changeover.plan.systems import SystemSpec
 
 
-def arguments(system: SystemSpec) -> list[str]:
-    """Return curl's arguments besides the address: how the system is reached."""
+def arguments(system: SystemSpec, place: Place | None = None) -> list[str]:
+    """Return curl's arguments besides the address: how the system is reached.
+
+    Args:
+        system: The system.
+        place: Which of its addresses is asked; default: the first one.
+    """
     found = ["--noproxy", "*"]
     if system.protocol == "http2":
         found.append("--http2" if system.url.startswith("https") else "--http2-prior-knowledge")
@@ -19,21 +24,23 @@ def arguments(system: SystemSpec) -> list[str]:
                          ("--key", spec and spec.key)):
         if file:
             found += [option, file]
-    url = urlsplit(system.url)
-    if spec is not None and spec.server_name:
+    if system.socket_path:
+        return [*found, "--unix-socket", system.socket_path]
+    if system.addresses is not None or _has_own_name(system):
+        place = place or system.places[0]
+        found += ["--connect-to", f"::{place.title}"]
+    if _has_own_name(system):
         # The name in the address is the one that curl verifies.
-        port = url.port or 443
-        found += ["--connect-to", f"{spec.server_name}:{port}:{url.hostname}:{port}",
-                  "-H", f"host: {url.netloc}"]
+        found += ["-H", f"host: {system.authority}"]
     return found
 
 
 def address(system: SystemSpec, path: str) -> str:
     """Return the address of a path, as curl takes it."""
-    url = urlsplit(system.url)
-    if system.tls is not None and system.tls.server_name:
-        url = url._replace(netloc=f"{system.server_name}:{url.port or 443}")
-    return url.geturl().rstrip("/") + path
+    if not _has_own_name(system):
+        return system.origin + path
+    port = urlsplit(system.url).port or 443
+    return f"https://{system.server_name}:{port}{path}"
 
 
 def health(system: SystemSpec, timeout: str) -> str:
@@ -43,7 +50,16 @@ def health(system: SystemSpec, timeout: str) -> str:
         system: The system.
         timeout: Longest wait, in seconds.
     """
-    how = shlex.join(["-m", timeout, *arguments(system)])
+    asked = [_health(system, place, timeout) for place in system.places]
+    return asked[0] if len(asked) == 1 else f"{{ {' || '.join(asked)}; }}"
+
+
+def _has_own_name(system: SystemSpec) -> bool:
+    return system.tls is not None and system.tls.server_name is not None
+
+
+def _health(system: SystemSpec, place: Place, timeout: str) -> str:
+    how = shlex.join(["-m", timeout, *arguments(system, place)])
     where = shlex.quote(address(system, system.health))
     if not system.health.endswith(GRPC_HEALTH):
         return f"curl -sf {how} -o /dev/null {where}"

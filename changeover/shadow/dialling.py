@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 
 from changeover.gateway import reaching
 from changeover.machine import trust
+from changeover.plan.endpoint import Place
 from changeover.plan.systems import SystemSpec
 from changeover.shadow.streams import Http2
 from changeover.shadow.wire import Connection, Http1
@@ -21,22 +21,31 @@ def dialler(spec: SystemSpec, *, most_body: int) -> Callable[[], Awaitable[Conne
         spec: The system.
         most_body: Bytes of a body that are read; the rest of a longer one is not received.
     """
-    parts = urlsplit(spec.url)
-    is_tls = parts.scheme == "https"
-    address = parts.hostname or "", parts.port or (443 if is_tls else 80)
     tls = _Tls(spec)
 
     def protocol() -> Http1 | Http2:
         if spec.protocol == "http2":
-            return Http2(most_body, scheme=parts.scheme)
+            return Http2(most_body, scheme="https" if spec.is_tls else "http")
         return Http1(most_body)
 
-    async def connect() -> Connection:
+    async def connect_to(place: Place) -> Connection:
         loop = asyncio.get_running_loop()
+        if place.socket:
+            _, connection = await loop.create_unix_connection(protocol, place.socket)
+            return connection
         _, connection = await loop.create_connection(
-            protocol, *address, ssl=tls.newest() if is_tls else None,
-            server_hostname=spec.server_name if is_tls else None)
+            protocol, place.host, place.port, ssl=tls.newest() if spec.is_tls else None,
+            server_hostname=spec.server_name if spec.is_tls else None)
         return connection
+
+    async def connect() -> Connection:
+        problem: OSError = ConnectionRefusedError("no address")
+        for place in spec.places:
+            try:
+                return await connect_to(place)
+            except OSError as error:
+                problem = error
+        raise problem
 
     return connect
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import socketserver
 import ssl
 import threading
@@ -46,6 +47,10 @@ class Http1System:
             server.shutdown()
             server.server_close()
             thread.join()
+            # as when a process ends: its connections end, too
+            for connection in list(server.connections):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -88,6 +93,7 @@ class _Server(socketserver.ThreadingMixIn):
 
     def __init__(self, address: Any, system: Http1System, tls: ssl.SSLContext | None) -> None:
         self.system, self._tls = system, tls
+        self.connections: set[socket.socket] = set()
         super().__init__(address, _Handler)  # type: ignore[call-arg]
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -100,8 +106,10 @@ class _Server(socketserver.ThreadingMixIn):
             if certificate := request.getpeercert():
                 subject = dict(part[0] for part in certificate["subject"])
                 self.system.peers.add(str(subject["commonName"]))
+        self.connections.add(request)
         with contextlib.suppress(OSError):
             super().finish_request(request, client_address)  # type: ignore[misc]
+        self.connections.discard(request)
 
 
 class _Tcp(_Server, socketserver.TCPServer):

@@ -52,8 +52,9 @@ def _certificate(spec: SecurityCheck, target: CheckTarget, least: timedelta) -> 
     if parts.scheme != "https":
         return [f"{url} is not https: there is no certificate"]
     try:
+        place = target.place(spec.of)
         left = certificate_left(
-            (parts.hostname or "", parts.port or 443), target.server_name(spec.of),
+            (place.host, place.port), target.server_name(spec.of),
             target.tls_context(spec.of, spec.ca_file))
     except ssl.SSLCertVerificationError as error:
         return [f"the certificate of {url} is not trusted: {error.verify_message}"]

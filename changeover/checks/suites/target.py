@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from changeover.gateway import reaching
 from changeover.machine import http, trust
+from changeover.plan.endpoint import Place
 from changeover.plan.model import Plan
+from changeover.plan.units import parse_address
 from changeover.site.site import Site
 
 if TYPE_CHECKING:
@@ -69,9 +71,17 @@ class CheckTarget:
         """Return how load reaches a host."""
         from changeover.checks.suites.way import Way  # aiohttp, which only load needs
 
-        if host == "gateway" or self.plan.system(host).tls is None:
+        if host == "gateway" or self.plan.system(host).is_plain:
             return Way(self.url(host))
+        if path := self.plan.system(host).socket_path:
+            return Way(self.url(host), socket_path=path)
         return Way(self.url(host), self.tls_context(host, None), self.server_name(host))
+
+    def place(self, host: str) -> Place:
+        """Return where a host listens; of several addresses the first one."""
+        if host == "gateway":
+            return Place(*parse_address(self.plan.routing.listen))
+        return self.plan.system(host).places[0]
 
     def server_name(self, host: str) -> str:
         """Return the name that a host's certificate must have."""

@@ -17,11 +17,13 @@ class Way:
         url: What stands before each path.
         tls: How its certificate is verified; None: by the machine's authorities.
         server_name: Name that its certificate must have; None: the address's.
+        socket_path: Path of a Unix socket; empty: the address's host is asked.
     """
 
     url: str
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+    socket_path: str = ""
 
     def session(self, longest: float) -> aiohttp.ClientSession:
         """Return a client for load: without a limit of connections, and without a proxy.
@@ -30,7 +32,9 @@ class Way:
             longest: Seconds after which a request has failed.
         """
         # A limit of connections would make requests wait for earlier ones.
-        connector = aiohttp.TCPConnector(limit=0, ssl=self.tls or True)
+        connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=0, ssl=self.tls or True)
+        if self.socket_path:
+            connector = aiohttp.UnixConnector(self.socket_path, limit=0)
         timeout = aiohttp.ClientTimeout(total=longest)
         return aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from changeover.gateway.envoy import choice, concurrency, protocol, streams, time_limits, tls
+from changeover.gateway.envoy import (
+    choice,
+    concurrency,
+    endpoints,
+    protocol,
+    streams,
+    time_limits,
+    tls,
+)
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 from changeover.plan.systems import SystemSpec
@@ -53,9 +60,6 @@ def _aggregate(name: str, clusters: list[str]) -> Json:
 
 
 def _cluster(name: str, system: SystemSpec, files: GatewayFiles) -> Json:
-    url = urlsplit(system.url)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    address = {"socket_address": {"address": url.hostname, "port_value": port}}
     cluster: Json = {
         "@type": _TYPE + "config.cluster.v3.Cluster",
         "name": name,
@@ -71,16 +75,17 @@ def _cluster(name: str, system: SystemSpec, files: GatewayFiles) -> Json:
             system.protocol, idle_timeout=time_limits.seconds(system.keep_alive)),
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [
-                # The access log names the system by this: addresses change, and may be shared.
-                {"endpoint": {"address": address},
-                 "metadata": {"filter_metadata": {"changeover": {"system": name}}}},
-            ]}],
+            "endpoints": [{"lb_endpoints": endpoints.hosts(name, system)}],
         },
     }
     if name == "candidate":
         cluster["outlier_detection"] = _outlier_detection()
-    if url.scheme == "https":
+    if system.addresses is not None:
+        cluster["outlier_detection"] = _outlier_detection()
+        endpoints.spread(cluster, system, is_baseline=name == "baseline")
+    if system.socket_path:
+        cluster["type"] = "STATIC"
+    if system.is_tls:
         cluster["transport_socket"] = tls.upstream(
             "baseline" if name == "baseline" else "candidate", system, files)
     return cluster

@@ -10,6 +10,7 @@ from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState, place_
 from changeover.gateway.envoy import (
     choice,
     concurrency,
+    endpoints,
     grpc,
     streams,
     tap,
@@ -238,6 +239,8 @@ def _retry(plan: Plan, target: str, *, is_safe: bool, is_hop: bool = False) -> J
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.005s"},
         "per_try_timeout": time_limits.beginning(plan),
     }
+    if plan.systems.baseline.addresses is not None:
+        policy |= endpoints.another_host()
     # A request that is not safe gets no second attempt after this: nothing is won by giving up.
     if is_safe and target != "baseline":
         policy["per_try_timeout"] = time_limits.attempt(plan)

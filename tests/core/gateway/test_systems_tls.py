@@ -69,5 +69,5 @@ def test_curl_shows_and_verifies_the_same() -> None:
     system = _plan("https://10.0.0.1:8443", OWN).systems.candidate
     assert curling.health(system, "1.0") == (
         "curl -sf -m 1.0 --noproxy '*' --cacert /ca.pem --cert /a.crt --key /a.key --connect-to "
-        "shop.internal:8443:10.0.0.1:8443 -H 'host: 10.0.0.1:8443' -o /dev/null "
+        "::10.0.0.1:8443 -H 'host: 10.0.0.1:8443' -o /dev/null "
         "https://shop.internal:8443/health")

@@ -10,8 +10,8 @@ HTTP2 = GOOD.replace("name: new,", "name: new, protocol: http2,")
 
 
 @pytest.mark.parametrize(("suite", "expected"), [
-    ("{kind: load, rates: [1]}", "load is sent in HTTP/1.1, and systems.candidate has"),
-    ("{kind: soak}", "load is sent in HTTP/1.1, and systems.candidate has"),
+    ("{kind: load, rates: [1]}", "load is sent in HTTP/1.1 to one address, and systems.candidate"),
+    ("{kind: soak}", "load is sent in HTTP/1.1 to one address, and systems.candidate has"),
     ("{kind: openapi}", "kind: openapi cannot call systems.candidate"),
 ])
 def test_check_that_speaks_http1_only_is_refused(suite: str, expected: str) -> None:
