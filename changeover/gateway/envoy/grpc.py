@@ -17,8 +17,8 @@ from changeover.plan.model import Plan
 
 Json = dict[str, Any]
 
-FIELD = "g"
-"""Where a line of the log has the status."""
+FIELD = "gs"
+"""Where a line of the log has the status; `g` is that of subsets."""
 
 
 def is_possible(plan: Plan) -> bool:

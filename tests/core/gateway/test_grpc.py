@@ -80,7 +80,7 @@ def test_status_of_a_call_is_read(
     number: object, error: ErrorClass | None, statuses: tuple[str, ...]
 ) -> None:
     """As HTTP's where it stands for one, and with its own name; a request that is none has none."""
-    entry = parse_line(json.dumps({**LINE, "g": number}).encode(), {})
+    entry = parse_line(json.dumps({**LINE, "gs": number}).encode(), {})
     assert entry is not None
     outcome = classify(entry)
     assert outcome is not None and outcome.error is error
@@ -91,7 +91,7 @@ def test_status_of_a_call_is_read(
 def test_answer_of_the_gateway_itself_is_told_by_its_flags() -> None:
     """Nobody listens: Envoy answers a call with status 200 and 14 behind it."""
     entry = parse_line(json.dumps(
-        {**LINE, "g": 14, "f": "UF", "h": "127.0.0.1:1", "d": "upstream_reset"}).encode(), {})
+        {**LINE, "gs": 14, "f": "UF", "h": "127.0.0.1:1", "d": "upstream_reset"}).encode(), {})
     assert entry is not None and refusal(entry) is None
     outcome = classify(entry)
     assert outcome is not None and outcome.error is ErrorClass.CONNECT
@@ -99,7 +99,7 @@ def test_answer_of_the_gateway_itself_is_told_by_its_flags() -> None:
 
 def test_http_error_is_no_call() -> None:
     """A proxy's 502 in front of a server of gRPC stays what it is."""
-    entry = parse_line(json.dumps({**LINE, "s": 502, "g": 14}).encode(), {})
+    entry = parse_line(json.dumps({**LINE, "s": 502, "gs": 14}).encode(), {})
     assert entry is not None
     assert (entry.status, entry.grpc) == (502, None)
 
@@ -107,3 +107,12 @@ def test_http_error_is_no_call() -> None:
 def test_every_status_of_grpc_is_known() -> None:
     """There are seventeen, numbered from 0."""
     assert sorted(GRPC_STATUSES) == list(range(17))
+
+
+def test_subsets_of_a_request_are_no_status() -> None:
+    """Both may stand in one line, each under a name of its own."""
+    subsets = {"segment:beta": "segment:beta", "segment:old": None}
+    entry = parse_line(json.dumps({**LINE, "g": subsets, "gs": "14"}).encode(), {})
+    assert entry is not None
+    assert (entry.grpc, entry.subsets) == ("UNAVAILABLE", frozenset({"segment:beta"}))
+    assert parse_line(json.dumps({**LINE, "g": subsets}).encode(), {}) is not None
