@@ -16,6 +16,7 @@ from changeover.domain import user_keys
 from changeover.domain.audit import Author
 from changeover.domain.route_matching import Request, route_of
 from changeover.domain.routing import Key
+from changeover.domain.segment_matching import texts_of
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
 from changeover.flags.by_hand import with_percent, with_value
@@ -42,7 +43,7 @@ from changeover.store import flags as stored
 @click.option("--method", help="The request's method; default: GET.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
               help="An attribute of the user, read as JSON if it is; a segment's is named as its "
-              "header.")
+              "header, or cookie.NAME, or query.NAME.")
 @click.option("--flag", shell_complete=completing.flags, help="Only this flag; default: all.")
 @environment_option
 @site_command
@@ -55,18 +56,33 @@ def explain(
     snapshot = stored.snapshot(site.store, site.migration, _environment(session))
     pairs = dict(_pair(text) for text in attributes)
     asked: Key = keys
-    route = None
+    route, found_in = None, {}
     if any(value not in (None, ()) for value in asked_of.values()):
         request = _request(**asked_of)
         route = route_of(site.plan.routes, request)
         asked = _key_of(site.plan, keys, request)
         pairs = {**{name: values[-1] for name, values in request.headers.items()}, **pairs}
+        found_in = _found_in(site.plan, request)
     elif not keys:
         raise InvalidInput("no KEY was given", next_step="For instance: changeover explain user-7")
-    context = explaining.attributes(pairs, snapshot)
+    context = {**explaining.attributes(pairs, snapshot), **found_in}
     explanation = explaining.explain(
         Evaluator(snapshot), asked, context, flag=flag, today=clock.now().date(), route=route)
     session.show(explaining.as_text(explanation), explanation)
+
+
+def _found_in(plan: Plan, request: Request) -> dict[str, Any]:
+    """Return a request's values that segments are about, as attributes of its user."""
+    return {spec.attribute: texts_of(spec, *_parts(request))
+            for spec in plan.routing.segments.values()}
+
+
+def _parts(request: Request) -> tuple[Callable[[str], list[bytes]], bytes]:
+    def values(name: str) -> list[bytes]:
+        return [value.encode("utf-8", "surrogateescape")
+                for value in request.headers.get(name, ())]
+
+    return values, request.path.encode("utf-8", "surrogateescape")
 
 
 def _request(headers: tuple[str, ...], path: str | None, method: str | None) -> Request:
@@ -98,12 +114,7 @@ def _key_of(plan: Plan, keys: tuple[str, ...], request: Request) -> tuple[str | 
     if keys:
         return keys
 
-    def values(name: str) -> list[bytes]:
-        return [value.encode("utf-8", "surrogateescape")
-                for value in request.headers.get(name, ())]
-
-    return user_keys.key_of(
-        plan.routing.sources, values, request.path.encode("utf-8", "surrogateescape"))
+    return user_keys.key_of(plan.routing.sources, *_parts(request))
 
 
 @click.group("flags")

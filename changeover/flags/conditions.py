@@ -10,7 +10,7 @@ from typing import Any
 
 from changeover.domain.routing import BLANKS, Key
 from changeover.plan.flags import AttributeSpec
-from changeover.plan.routing import SegmentSpec
+from changeover.plan.segments import SegmentSpec, is_in
 
 Context = Mapping[str, Any]
 Predicate = Callable[[Context], bool]
@@ -20,25 +20,24 @@ TARGETING_KEY = "targetingKey"
 _ABSENT = object()
 
 
-def header_segment(spec: SegmentSpec) -> Predicate:
-    """Return whether a context is in a gateway's segment: the attribute is named as the header.
+def segment(spec: SegmentSpec) -> Predicate:
+    """Return whether a context is in a gateway's segment.
 
-    As in the gateway, the name may be written `X-Cohort`, and the value must be the whole text, in
-    the same case. One value of a list (a header that came more than once) is enough.
+    The attribute is named as the header, or `cookie.NAME`, or `query.NAME`. As in the gateway, a
+    header's name may be written `X-Cohort`, and the case of the value counts. One value of a list
+    (a header that came more than once) is enough.
     """
-    header, values = spec.header, frozenset(spec.any_of)
-    size = len(header)
+    wanted, is_header = spec.attribute, spec.header is not None
+    size = len(wanted)
 
     def fits(context: Context) -> bool:
-        value = context.get(header)
+        value = context.get(wanted)
         # Perhaps with capitals; most names already differ in length.
-        if value is None:
+        if value is None and is_header:
             for name in context:
-                if name.__class__ is str and len(name) == size and name.lower() == header:
+                if name.__class__ is str and len(name) == size and name.lower() == wanted:
                     value = context[name]
-        if value.__class__ is str:
-            return value.strip(BLANKS) in values
-        return any(text in values for text in _texts(value))
+        return is_in(spec, _texts(value))
 
     return fits
 

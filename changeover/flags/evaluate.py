@@ -160,7 +160,7 @@ class _Builder:
         self._draw = _drawing(snapshot.rule)
         self._gateway: dict[str, Predicate] = {}
         for name, spec in snapshot.segments.items():
-            self._gateway[name] = conditions.header_segment(spec)
+            self._gateway[name] = conditions.segment(spec)
         self._segments: dict[str, Predicate] = {}
         for name, specs in snapshot.flag_segments.items():
             self._segments[name] = conditions.attributes(specs)
@@ -186,7 +186,7 @@ class _Builder:
             segments += [*self._state.segments, *self._state.kept]
         for name in segments:
             if name in snapshot.segments:
-                asked.add(snapshot.segments[name].header)
+                asked.add(snapshot.segments[name].attribute)
             asked.update(snapshot.flag_segments.get(name, ()))
         return not asked.isdisjoint({snapshot.key_header, conditions.TARGETING_KEY})
 

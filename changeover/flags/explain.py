@@ -80,7 +80,7 @@ def _of_system(
     with_key = conditions.with_key(context, key, snapshot.key_header)
     inside = []
     for name, spec in snapshot.segments.items():
-        if conditions.header_segment(spec)(with_key):
+        if conditions.segment(spec)(with_key):
             inside.append(name)
     found = routing.explain(state, key, frozenset(inside), rule=snapshot.rule, route=route)
     return {
@@ -129,7 +129,7 @@ def attributes(texts: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:
 
     What is no JSON is text, and so is `"40"`; a header of the gateway is always text.
     """
-    headers = {spec.header for spec in snapshot.segments.values()}
+    headers = {spec.attribute for spec in snapshot.segments.values()}
     found = {}
     for name, text in texts.items():
         # A header of the gateway is text, also when it looks like a number.

@@ -16,7 +16,8 @@ from pydantic import TypeAdapter
 from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.plan.flags import Attributes, Entry, as_document, as_spec, from_document
 from changeover.plan.model import Plan
-from changeover.plan.routing import HASHED, KeyRule, SegmentSpec
+from changeover.plan.routing import HASHED, KeyRule
+from changeover.plan.segments import SegmentSpec
 
 FORMAT = 1
 FORMAT_OF_NUMBERS = 2
@@ -103,7 +104,7 @@ def to_document(snapshot: Snapshot) -> dict[str, Any]:
     """Return the snapshot as JSON-able data."""
     segments, flag_segments = {}, {}
     for name, spec in snapshot.segments.items():
-        segments[name] = spec.model_dump(mode="json")
+        segments[name] = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     for name, specs in snapshot.flag_segments.items():
         flag_segments[name] = _ATTRIBUTES.dump_python(specs, mode="json", exclude_defaults=True)
     return {

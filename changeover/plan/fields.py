@@ -69,6 +69,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 HeaderName = Annotated[
     str, BeforeValidator(lambda v: str(v).lower()), Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,100}$")
 ]
+Cookie = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_|~-]{1,100}$")]
+"""Name of a cookie: a token of RFC 6265 without the back quote."""
+Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~-]{1,100}$")]
 Path = Annotated[str, Field(pattern=r"^/[^\s]*$")]
 Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$",
                               examples=["https://app.example"])]

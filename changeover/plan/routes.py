@@ -14,14 +14,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from changeover.plan.fields import HeaderName, OneOrMore, Part, listed
+from changeover.plan.portable import NOT_IN_ENVOY
 
 RouteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
 _QUERY = r"(?:\?.*)?"
 _MOST_PATH = 500
 _PLACEHOLDER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
-_NOT_IN_ENVOY = re.compile(
-    r"\(\?(?!:)|\\[1-9AZzbBQEpPCGKRX](?![dDwWsS])|[*+?}][+]|\{,|\[\[|\[:")
-"""What Python's regular expressions and those of Envoy (RE2) do not read alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def _regex(text: str) -> str:
         re.compile(text)
     except re.error as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from error
-    if found := _NOT_IN_ENVOY.search(text):
+    if found := NOT_IN_ENVOY.search(text):
         raise ValueError(f"{found[0]!r} in {text!r} is not for a path: groups are (?:…) or (…), "
                          "without look-around, back references and named classes")
     if not text.startswith("/"):

@@ -10,16 +10,19 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from changeover.plan.fields import (
     Address,
+    Cookie,
     Duration,
     HeaderName,
     HttpUrl,
     Name,
     OneOrMore,
     Origin,
+    Parameter,
     Part,
     listed,
 )
 from changeover.plan.oidc import OidcSpec
+from changeover.plan.segments import SegmentSpec, is_in
 
 BUCKETS = 10_000
 """Users are moved by the bucket, a hundredth of a percent."""
@@ -42,9 +45,6 @@ HASHED = KeyRule()
 """The rule of a plan that says nothing else."""
 
 
-Cookie = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_|~-]{1,100}$")]
-"""Name of a cookie: a token of RFC 6265 without the back quote."""
-Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~-]{1,100}$")]
 Claim = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
 LONGEST_COOKIE = timedelta(days=400)
 """Browsers keep no cookie for longer (RFC 6265bis)."""
@@ -128,13 +128,6 @@ KeySources = Annotated[
 ]
 
 
-class SegmentSpec(Part):
-    """A named group of users, recognised by a request header."""
-
-    header: HeaderName
-    any_of: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1)
-
-
 class RoutingSpec(Part):
     """Where requests arrive and how users are identified."""
 
@@ -201,10 +194,9 @@ class RoutingSpec(Part):
 
     def segments_of(self, key: str) -> frozenset[str]:
         """Return the segments that a user is in by the key alone."""
-        headers = {source.header for source in self.key}
+        places = {source.place for source in self.key}
         return frozenset(name for name, spec in self.segments.items()
-                         if spec.header in headers
-                         and key.strip(" \t") in spec.any_of)
+                         if spec.place in places and is_in(spec, [key.strip(" \t")]))
 
 
 class ConsoleSpec(Part):

@@ -7,6 +7,7 @@ import time
 
 from changeover.comparison.answers import Answer
 from changeover.gateway import reaching
+from changeover.gateway.envoy import segment_script
 from changeover.gateway.envoy.protocol import ENVOYS_OWN
 from changeover.gateway.envoy.user_key import KEY_HEADER
 from changeover.plan.systems import SystemSpec
@@ -102,7 +103,7 @@ class Caller:
             left_out = left_out | _CONDITIONS
         headers = []
         for name, value in exchange.request_headers:
-            if name not in left_out:
+            if name not in left_out and not name.startswith(segment_script.OURS):
                 headers.append((name, value))
         # Recorded requests have none: the recorded host is not the system that is asked now.
         if not any(name == "host" for name, _ in headers):

@@ -21,6 +21,7 @@ from changeover import clock
 from changeover.comparison.answers import Answer
 from changeover.domain.comparisons import Compared
 from changeover.domain.routing import RoutingState, System, decide, decide_by_bucket
+from changeover.domain.segment_matching import segments_of
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.admin import Admin
 from changeover.gateway.envoy import tap
@@ -186,11 +187,11 @@ class Shadow:
         return decide_by_bucket(state, int(found[0]) if found else None, segments)
 
     def _segments(self, exchange: Exchange) -> frozenset[str]:
-        found = set()
-        for name, spec in self.plan.routing.segments.items():
-            if not {*exchange.values(spec.header)}.isdisjoint(spec.any_of):
-                found.add(name)
-        return frozenset(found)
+        def values(name: str) -> list[bytes]:
+            return [each.encode("utf-8", "surrogateescape") for each in exchange.values(name)]
+
+        path = exchange.path.encode("utf-8", "surrogateescape")
+        return segments_of(self.plan.routing.segments, values, path)
 
     async def _work(self) -> None:
         while True:

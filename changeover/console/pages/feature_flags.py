@@ -111,7 +111,7 @@ def _segments(look: Look, state: RoutingState) -> list[dict[str, str]]:
     """Return the plan's segments, whom each has, and with which system they are now."""
     rows = []
     for name, spec in look.site.plan.routing.segments.items():
-        rows.append({"name": name, "who": f"{spec.header}: {', '.join(spec.any_of)}",
+        rows.append({"name": name, "who": spec.title,
                      **_stands(name, state)})
     return rows
 

@@ -11,7 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 from changeover.domain.routing import RoutingState
-from changeover.gateway.envoy import concurrency, forwarded, protocol, tap, time_limits, user_key
+from changeover.gateway.envoy import (
+    concurrency,
+    forwarded,
+    protocol,
+    segment_script,
+    tap,
+    time_limits,
+    user_key,
+)
 from changeover.gateway.envoy.listener import ROUTES, connection_manager, watched
 from changeover.gateway.envoy.parts import virtual_host
 from changeover.gateway.envoy.routes import LONGEST_REASON
@@ -76,7 +84,8 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
         "validate_clusters": True,
         # Envoy's own limit is 4 kB; as JSON one character may take twelve bytes.
         "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
-        "request_headers_to_remove": [*protocol.ENVOYS_OWN, *user_key.removed(plan)],
+        "request_headers_to_remove": [*protocol.ENVOYS_OWN, *user_key.removed(plan),
+                                      *segment_script.headers(plan)],
         "virtual_hosts": [virtual_host(plan, state)],
     }
     return with_version({"resources": [found]}, version_of(state))

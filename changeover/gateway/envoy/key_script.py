@@ -26,20 +26,20 @@ def script(routing: RoutingSpec, header: str) -> str:
     sources = ", ".join(_source(each) for each in routing.sources)
     return "\n".join((
         f"local SOURCES = {{{sources}}}",
-        f"local HEADER, SALT = {_text(header)}, {_text(routing.salt or '')}",
+        f"local HEADER, SALT = {text(header)}, {text(routing.salt or '')}",
         f"local SPLITS = {_truth(routing.keyless == 'split')}",
         f"local ISSUES = {_truth(routing.issue is not None)}",
-        _HASH, _PLACES, _REQUEST,
+        _HASH, PLACES, _REQUEST,
         *(() if routing.issue is None else (_answer(routing.issue),)),
     ))
 
 
 def _source(source: KeySpec) -> str:
     kind, name = source.place
-    return f"{{{_text(kind)}, {_text(name)}}}"
+    return f"{{{text(kind)}, {text(name)}}}"
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
     """Return a text as one of Lua; the plan allows none but simple signs in it."""
     return '"' + "".join(f"\\{ord(sign):03d}" for sign in value) + '"'
 
@@ -56,7 +56,7 @@ def _answer(issue: IssueSpec) -> str:
     # browsers take SameSite=None from https only
     secure = True if issue.same_site == "none" else issue.secure
     known = "nil" if secure is None else _truth(secure)
-    return (f"local COOKIE, ATTRIBUTES = {_text(issue.cookie)}, {_text(attributes)}\n"
+    return (f"local COOKIE, ATTRIBUTES = {text(issue.cookie)}, {text(attributes)}\n"
             f"local SECURE = {known}\n{_ANSWER}")
 
 
@@ -103,7 +103,7 @@ local function digest(text, seed)
 end
 """
 
-_PLACES = """
+PLACES = """
 local function trimmed(text) return text:match("^[ \\t]*(.-)[ \\t]*$") end
 
 local function decoded(text)

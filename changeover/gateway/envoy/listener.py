@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway.envoy import forwarded, grpc, protocol, subsets, tap, time_limits, user_key
+from changeover.gateway.envoy import (
+    forwarded,
+    grpc,
+    protocol,
+    segment_script,
+    subsets,
+    tap,
+    time_limits,
+    user_key,
+)
 from changeover.gateway.envoy.synthetic import TOLD_HEADER
 from changeover.gateway.envoy.user_key import KEY_HEADER
 from changeover.gateway.files import GatewayFiles
@@ -43,7 +52,8 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
             # Early: before routes are chosen, so that clients cannot choose one by our headers.
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
-            "http_filters": [*user_key.filters(plan), *subsets.filters(plan), *taps, {
+            "http_filters": [*segment_script.filters(plan), *user_key.filters(plan),
+                             *subsets.filters(plan), *taps, {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
                     "@type": _TYPE + "extensions.filters.http.router.v3.Router",
@@ -58,7 +68,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
 def _edge_headers(plan: Plan, hops: int) -> Json:
     """Return the mutation at the edge: removes headers that only we may set, adds the salt."""
     ours = (KEY_HEADER, "x-changeover-shadow", "x-changeover-system", TOLD_HEADER)
-    mutations: list[Json] = [{"remove": name} for name in ours]
+    mutations: list[Json] = [{"remove": name} for name in (*ours, *segment_script.headers(plan))]
     mutations += forwarded.disbelieved(hops)
     # Envoy hashes one header as it is: salt and key are put together in one of ours.
     plain = plan.routing.plain_header

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.plan.routing import BUCKETS, SegmentSpec
+from changeover.gateway.envoy.segment_script import header_of
+from changeover.plan.routing import BUCKETS
+from changeover.plan.segments import SegmentSpec
 
 Json = dict[str, Any]
 
@@ -21,9 +23,24 @@ def with_value(header: str) -> list[Json]:
 
 
 def of_segment(segment: SegmentSpec) -> Json:
-    """Return the match of a segment's users."""
-    alternatives = "|".join(_literal(value) for value in segment.any_of)
-    return string(segment.header, {"safe_regex": {"regex": alternatives}})
+    """Return the match of a segment's users; `domain.segment_matching` makes the same test."""
+    found = string(header_of(segment), _test(segment))
+    if not segment.is_inverted:
+        return found
+    # who has no value at all is outside of the group that is left out
+    return {**found, "invert_match": True, "treat_missing_header_as_empty": True}
+
+
+def _test(segment: SegmentSpec) -> Json:
+    if segment.prefix is not None:
+        return {"prefix": segment.prefix}
+    if segment.suffix is not None:
+        return {"suffix": segment.suffix}
+    if segment.any_of is not None:
+        alternatives = "|".join(_literal(value) for value in segment.any_of)
+        return {"safe_regex": {"regex": alternatives}}
+    # any bytes at all, UTF-8 or not
+    return {"safe_regex": {"regex": segment.regex or r"(?s)\C+"}}
 
 
 def ends_with_number(header: str) -> Json:

@@ -138,6 +138,18 @@ def test_segments_stay_moved_in_later_stages() -> None:
         ("name: new, url: 'http:", "name: new, tls: {}, url: 'https:", "`tls` is empty; allowed"),
         ("name: new, url: 'http:", "name: new, tls: {server_name: 'a b'}, url: 'https:",
          "line 4, systems.candidate.tls.server_name"),
+        *(("{header: x-cohort, any_of: [beta]}", spec, expected)
+          for spec, expected in (
+              ("{header: a, cookie: b, any_of: [c]}", "exactly one of `header`, `cookie` and"),
+              ("{header: a}", "exactly one of `any_of`, `prefix`, `suffix`, `regex` and"),
+              ("{cookie: a, prefix: b, suffix: c}", "exactly one of `any_of`, `prefix`,"),
+              ("{cookie: 'a b', present: true}", "line 7, routing.segments.beta.cookie"),
+              ("{query: a, prefix: ''}", "line 7, routing.segments.beta.prefix"),
+              ("{header: a, regex: '('}", "line 7, routing.segments.beta.regex"),
+              ("{header: a, regex: 'a(?=b)'}", "'(?' in 'a(?=b)' is not for a gateway"),
+              ("{header: a, regex: 'a{2000}'}", "is not for a gateway"),
+              ("{header: a, prefx: b}", "did you mean 'prefix'?"),
+              ("{header: a, any_of: [b], not: maybe}", "line 7, routing.segments.beta.not"))),
         ("name: new,", "name: new, protocol: h2,", "line 4, systems.candidate.protocol"),
         ("name: new,", "name: new, protocol: http3,", "allowed are http1, http2"),
         ("action: rollback", "action: rolback", "did you mean 'rollback'?"),
