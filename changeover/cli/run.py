@@ -18,6 +18,7 @@ from changeover.cli.common import (
     shared_option,
 )
 from changeover.errors import InvalidInput
+from changeover.gateway import reaching
 from changeover.plan import rules, units
 from changeover.plan.model import Plan
 from changeover.site.home import Home
@@ -68,7 +69,7 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
     if store_url:
         home.save_secrets({**home.secrets(), "store_url": store_url})
     with running(stack) as store:
-        users = f"Users: http://{plan.routing.listen}"
+        users = f"Users: {reaching.gateway_address(plan)}"
         pages = f"Prefect: {stack.ui_url}  Console: {stack.console_url}"
         _show(f"ready. {users}  {pages}")
         _show('run: eval "$(changeover env)"; prefect deployment run cutover/main')

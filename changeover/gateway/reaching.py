@@ -12,6 +12,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from changeover.machine import http, trust
+from changeover.plan.model import Plan
 from changeover.plan.systems import SystemSpec
 
 if TYPE_CHECKING:
@@ -121,3 +122,34 @@ def post(
     """Send a system a JSON document once; raises httpx.HTTPError when no answer comes in time."""
     with new_client(system, timeout=timeout) as client:
         return client.post(address(system) + path, json=content, headers=headers)
+
+
+def gateway_address(plan: Plan) -> str:
+    """Return what stands before a path in an address of the gateway."""
+    return f"{'http' if plan.routing.tls is None else 'https'}://{plan.routing.listen}"
+
+
+def gateway_context(plan: Plan) -> ssl.SSLContext | None:
+    """Return how the gateway is believed: by its own certificate; None without TLS.
+
+    It is asked by its address, which is in no certificate for users.
+
+    Raises:
+        OSError: The certificate cannot be read.
+    """
+    return None if plan.routing.tls is None else trust.only(plan.routing.tls.certificate)
+
+
+def new_gateway_client(
+    plan: Plan, *, timeout: float | httpx.Timeout, **options: Any
+) -> httpx.Client:
+    """Return a client for the gateway; the caller closes it.
+
+    Args:
+        plan: The migration's plan.
+        timeout: Longest wait for a connection and for each part of an answer, in seconds.
+        options: Further settings of httpx.Client.
+    """
+    if (context := gateway_context(plan)) is not None:
+        options.setdefault("verify", context)
+    return http.new_client(timeout=timeout, **options)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from changeover.domain.routing import System
 from changeover.errors import EnvironmentProblem
 from changeover.machine import trust
+from changeover.plan.endpoint import TlsSpec, UsersTlsSpec
 from changeover.plan.model import Plan
 
 
@@ -23,12 +24,14 @@ def require(plan: Plan) -> None:
 
 
 def _problems(plan: Plan) -> Iterator[tuple[str, str]]:
-    for name in System:
-        spec = plan.system(name).tls
+    named: dict[str, TlsSpec | UsersTlsSpec | None] = {"routing.tls": plan.routing.tls}
+    named |= {f"systems.{name}.tls": plan.system(name).tls for name in System}
+    for where, spec in named.items():
         if spec is None:
             continue
+        ca = spec.ca if isinstance(spec, TlsSpec) else None
         try:
-            trust.context(spec.ca, spec.certificate, spec.key)
+            trust.context(ca, spec.certificate, spec.key)
         except (OSError, ValueError) as error:
-            what = ", ".join(spec.files)
-            yield f"{what} cannot be used for TLS: {error}", f"systems.{name}.tls"
+            files = [each for each in (ca, spec.certificate, spec.key) if each is not None]
+            yield f"{', '.join(files)} cannot be used for TLS: {error}", where

@@ -25,6 +25,22 @@ def stamp(files: Sequence[str]) -> Stamp:
     return tuple(found)
 
 
+def only(certificate: str) -> ssl.SSLContext:
+    """Return settings that believe nobody but the holder of one certificate, whatever its name.
+
+    Args:
+        certificate: PEM file with it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    found = ssl.create_default_context(cafile=certificate)
+    found.check_hostname = False
+    # The certificate itself is the anchor: who signed it does not matter.
+    found.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return found
+
+
 def context(
     ca: str | None = None, certificate: str | None = None, key: str | None = None
 ) -> ssl.SSLContext:

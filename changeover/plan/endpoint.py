@@ -52,6 +52,14 @@ class TlsSpec(Part):
         return tuple(each for each in (self.ca, self.certificate, self.key) if each is not None)
 
 
+class UsersTlsSpec(Part):
+    """What users are shown who come over TLS."""
+
+    certificate: File = Field(
+        description="PEM file with the certificate, and behind it those up to its authority.")
+    key: File = Field(description="PEM file with its key.")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a system listens: a host and a port, or a Unix socket's path."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from changeover.plan.endpoint import UsersTlsSpec
 from changeover.plan.fields import (
     Address,
     Cookie,
@@ -147,6 +148,9 @@ class RoutingSpec(Part):
         description="Number of balancers in front of the gateway; their X-Forwarded headers are "
         "trusted. Default: 1 for peers with a private address, else 0.",
     )
+    tls: UsersTlsSpec | None = Field(
+        None, description="Users come over TLS 1.2 or later, in HTTP/1.1 or HTTP/2; default: "
+        "without TLS.")
     salt: str | None = Field(
         None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$",
         description="Shuffles which users move first; costs a fifth of peak throughput.",

@@ -26,7 +26,6 @@ from changeover.gateway import reaching
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import PATIENT_SECONDS, Gateway
-from changeover.machine.http import get
 from changeover.machine.ports import free_port
 from changeover.plan.model import Plan
 from changeover.procedures import rollback, rollback_script, traffic
@@ -135,9 +134,10 @@ def _move(copy: Site, change: Change) -> None:
 
 def _not_served(plan: Plan) -> list[str]:
     """Return why a request through the copy is not answered by a baseline that is well."""
-    url = f"http://{plan.routing.listen}{plan.systems.baseline.health}"
+    url = reaching.gateway_address(plan) + plan.systems.baseline.health
     try:
-        status = get(url, timeout=ANSWER_SECONDS).status_code
+        with reaching.new_gateway_client(plan, timeout=ANSWER_SECONDS) as client:
+            status = client.get(url).status_code
     except httpx.HTTPError as error:
         return [f"after the rollback the gateway gives no answer ({type(error).__name__})"]
     return [] if status < 400 else [f"after the rollback the baseline answers {status}"]

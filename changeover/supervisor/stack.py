@@ -388,6 +388,6 @@ class Stack:
         return {
             "migration": self.plan.migration, "plan": str(self.settings.plan_path),
             "api_url": self.api_url, "ui_url": self.ui_url, "reports_url": self.reports_url,
-            "gateway": f"http://{self.plan.routing.listen}", "console_url": self.console_url,
+            "gateway": reaching.gateway_address(self.plan), "console_url": self.console_url,
             "prefect_port": self.settings.prefect_port, "reports_port": self.settings.reports_port,
         }

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from changeover.domain.routing import Mode, RoutingState
+from changeover.gateway import reaching
 from changeover.gateway.admin import Admin
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
@@ -30,7 +31,7 @@ class Bench:
 
     @property
     def url(self) -> str:
-        return f"http://{self.plan.routing.listen}"
+        return reaching.gateway_address(self.plan)
 
     def move(self, mode: Mode, weight: int = 0, **fields: object) -> None:
         """Publish the next version of the routing state."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from changeover.gateway import reaching
-from changeover.machine import http, trust
+from changeover.machine import trust
 from changeover.plan.endpoint import Place
 from changeover.plan.model import Plan
 from changeover.plan.units import parse_address
@@ -50,7 +50,7 @@ class CheckTarget:
     def url(self, host: str) -> str:
         """Return the address of the baseline, the candidate or the gateway."""
         if host == "gateway":
-            return f"http://{self.plan.routing.listen}"
+            return reaching.gateway_address(self.plan)
         return reaching.address(self.plan.system(host))
 
     def client(
@@ -64,14 +64,16 @@ class CheckTarget:
             options: Further settings of httpx.Client.
         """
         if host == "gateway":
-            return http.new_client(timeout=timeout, **options)
+            return reaching.new_gateway_client(self.plan, timeout=timeout, **options)
         return reaching.new_client(self.plan.system(host), timeout=timeout, **options)
 
     def way(self, host: str) -> Way:
         """Return how load reaches a host."""
         from changeover.checks.suites.way import Way  # aiohttp, which only load needs
 
-        if host == "gateway" or self.plan.system(host).is_plain:
+        if host == "gateway":
+            return Way(self.url(host), reaching.gateway_context(self.plan))
+        if self.plan.system(host).is_plain:
             return Way(self.url(host))
         if path := self.plan.system(host).socket_path:
             return Way(self.url(host), socket_path=path)
@@ -96,8 +98,10 @@ class CheckTarget:
             host: The baseline, the candidate or the gateway.
             ca_file: Authorities to trust instead of those of the plan's `tls`.
         """
-        if ca_file is not None or host == "gateway":
+        if ca_file is not None:
             return trust.context(ca_file)
+        if host == "gateway":
+            return reaching.gateway_context(self.plan) or trust.context()
         return reaching.tls_context(self.plan.system(host))
 
     def get(self, host: str, path: str, *, timeout: float) -> httpx.Response:

@@ -18,6 +18,7 @@ from changeover.gateway.envoy import (
     segment_script,
     tap,
     time_limits,
+    tls,
     user_key,
 )
 from changeover.gateway.envoy.listener import ROUTES, connection_manager, watched
@@ -67,8 +68,9 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
                 "name": "users",
                 "address": {"socket_address": {"address": host, "port_value": port}},
                 "socket_options": time_limits.sockets(plan),
-                "filter_chains": forwarded.filter_chains(
-                    plan, lambda hops: connection_manager(plan, files, hops)),
+                "filter_chains": [
+                    {**chain, **tls.downstream(plan, files)} for chain in forwarded.filter_chains(
+                        plan, lambda hops: connection_manager(plan, files, hops))],
             }, *([concurrency.listener(files)] if concurrency.is_limited(plan) else [])],
             "clusters": [tap.cluster(files)] if plan.shadow else [],
         },

@@ -1,4 +1,4 @@
-"""TLS towards the systems, with files that Envoy reads again when they are replaced. Pure.
+"""TLS towards systems and users, with files that Envoy reads again when they change. Pure.
 
 Envoy reads the files of a plan's `tls` by its secrets: small documents of ours that name the files.
 It watches the files' folders, and reads them again when something is renamed there, which is how
@@ -18,6 +18,7 @@ from changeover.plan.systems import SystemSpec
 Json = dict[str, Any]
 
 MACHINES = "/etc/ssl/certs/ca-certificates.crt"
+USERS = "users-certificate"
 _TYPE = "type.googleapis.com/envoy."
 _SECRET = _TYPE + "extensions.transport_sockets.tls.v3.Secret"
 
@@ -52,9 +53,28 @@ def upstream(name: str, system: SystemSpec, files: GatewayFiles) -> Json:
     }
 
 
+def downstream(plan: Plan, files: GatewayFiles) -> Json:
+    """Return what a filter chain has so that users come over TLS; nothing when they do not."""
+    if plan.routing.tls is None:
+        return {}
+    return {"transport_socket": {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": _TYPE + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["h2", "http/1.1"],
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "tls_certificate_sds_secret_configs": [_reference(USERS, files)],
+            },
+        },
+    }}
+
+
 def secrets(plan: Plan) -> dict[str, Json]:
     """Return the secrets of a plan by name, as discovery responses; they name files only."""
     found: dict[str, Json] = {}
+    if (users := plan.routing.tls) is not None:
+        found |= _certificate(USERS, users.certificate, users.key)
     for name in ("baseline", "candidate"):
         spec = plan.system(name).tls
         if spec is None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from changeover.gateway.envoy import tls
+from changeover.gateway.envoy.config import render_bootstrap
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
+from changeover.plan.routing import RoutingSpec
 from changeover.procedures import curling
 
 FILES = GatewayFiles(Path("/gateway"))
@@ -71,3 +73,15 @@ def test_curl_shows_and_verifies_the_same() -> None:
         "curl -sf -m 1.0 --noproxy '*' --cacert /ca.pem --cert /a.crt --key /a.key --connect-to "
         "::10.0.0.1:8443 -H 'host: 10.0.0.1:8443' -o /dev/null "
         "https://shop.internal:8443/health")
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:443", "0.0.0.0:443"])
+def test_users_come_over_tls_where_the_plan_says_so(listen: str) -> None:
+    """In every chain of the listener: for private peers and for all others."""
+    plain = _plan("http://127.0.0.1:2", None)
+    for own, is_there in (({}, False), ({"tls": {"certificate": "/a", "key": "/b"}}, True)):
+        routing = RoutingSpec.model_validate({"listen": listen, **own})
+        plan = plain.model_copy(update={"routing": routing})
+        listener = render_bootstrap(plan, FILES)["static_resources"]["listeners"][0]
+        assert all(("transport_socket" in chain) is is_there for chain in listener["filter_chains"])
+        assert ("users-certificate" in tls.secrets(plan)) is is_there
