@@ -54,7 +54,7 @@ def collect(
 
 def _specs(plan: Plan, stage: StageView) -> Iterator[tuple[Key, CheckSpec]]:
     for gate in stage.gates:
-        for spec in plan.gates.get(gate, ()):
+        for spec in plan.all_gates.get(gate, ()):
             yield (gate, spec.measured.name, spec.of, describe_bound(spec)), spec
 
 

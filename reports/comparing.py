@@ -84,7 +84,7 @@ def collect(store: Store, plan: Plan, ask: Ask) -> ComparisonReport:
     if found is not None and ask.since is not None:
         found = seen_since(found, ask.since)
     bounds = []
-    for gate, checks in plan.gates.items():
+    for gate, checks in plan.all_gates.items():
         for check in checks:
             if check.measured.source is Source.COMPARISON:
                 bounds.append(Bound(gate, check.measured.words, describe_bound(check)))

@@ -181,7 +181,7 @@ def collect_question(store: Store, plan: Plan, asked: Asked, *, now: datetime) -
         reason=asked.reason,
         ordinal=asked.ordinal,
         next_title=following.title if following else None,
-        next_weight=target.weight,
+        next_weight=target.weight, next_routes=target.routes,
         next_segments=target.segments,
         next_soak_seconds=following.soak_seconds if following else 0.0,
         warnings=warnings_of(view, fired),

@@ -102,7 +102,7 @@ def _figures(figures: tuple[Figures, ...]) -> str:
 def _stages(stages: Iterable[StageView]) -> str:
     rows = []
     for stage in stages:
-        audience = text.audience(stage.weight, stage.segments)
+        audience = text.audience(stage.weight, stage.segments, stage.routes)
         rows.append((
             stage.title, audience, text.status(stage.status), text.moment(stage.entered_at),
             text.duration(stage.seconds), stage.reason))

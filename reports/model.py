@@ -200,6 +200,7 @@ class StageView:
         figures: What was measured in it, baseline first; empty before it was entered.
         evaluations: Every verdict of its gates, in order.
         approvals: Every question to people about it, in order.
+        routes: The routes that it moves, to `weight`; empty: everything else.
     """
 
     key: str
@@ -223,6 +224,7 @@ class StageView:
     figures: tuple[Figures, ...] = ()
     evaluations: tuple[GateVerdict, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +315,7 @@ class Question:
         next_title: The stage after it; None when promoting ends the cutover.
         next_weight: Buckets of users on the candidate after promoting.
         next_segments: Segments on the candidate after promoting.
+        next_routes: The routes that promoting moves; empty: everything else.
         next_soak_seconds: Least time in the next stage.
         warnings: What else to know before answering, one sentence each.
         way_back: Whether a rollback would fit, one sentence; empty when it says nothing.
@@ -329,6 +332,7 @@ class Question:
     next_soak_seconds: float
     warnings: tuple[str, ...]
     way_back: str = ""
+    next_routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,12 +178,13 @@ def _stage_to_come(plan: Plan, spec: Stage) -> StageView:
         title=spec.title,
         index=spec.index,
         status=StageStanding.TO_COME,
-        weight=spec.weight,
+        weight=spec.split,
         segments=spec.segments,
         soak_seconds=spec.soak.total_seconds(),
         gates=spec.gates,
         approvers=spec.approvers,
         may=rules_of(plan, spec.key).text,
+        routes=spec.routes,
     )
 
 

@@ -99,7 +99,8 @@ def stage_question_markdown(question: Question) -> str:
     stage, names = question.stage, question.systems
     asked = f"**Leave {text.markdown(stage.title)} of migration {text.markdown(question.migration)}"
     opening = f"{asked} and go on{_to_where(question)}?**"
-    now = (f"{names['candidate']} has had {text.audience(stage.weight, stage.segments)} for "
+    audience = text.audience(stage.weight, stage.segments, stage.routes)
+    now = (f"{names['candidate']} has had {audience} for "
            f"{text.duration(stage.seconds)}; {names['baseline']} has the others.")
     parts = [
         f"{opening} {text.markdown(question.reason)}.",
@@ -163,7 +164,7 @@ def _stage_cells(stage: StageView) -> tuple[str, ...]:
     if stage.round > 1:
         word = f"{word}, round {stage.round}"
     return (
-        sign, stage.title, text.audience(stage.weight, stage.segments),
+        sign, stage.title, text.audience(stage.weight, stage.segments, stage.routes),
         text.duration(stage.soak_seconds), word, text.duration(stage.seconds),
     )
 
@@ -250,7 +251,9 @@ def _answers(question: Question) -> str:
     if question.next_title is None:
         promote = "the cutover ends as promoted; traffic stays as it is"
     else:
-        promote = (f"{text.audience(question.next_weight, question.next_segments)} get "
+        audience = text.audience(
+            question.next_weight, question.next_segments, question.next_routes)
+        promote = (f"{audience} get "
                    f"{question.systems['candidate']}, for at least "
                    f"{text.duration(question.next_soak_seconds)}")
     if stage.approvers > question.ordinal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from changeover.domain.event_words import one_line as one_line
@@ -85,8 +85,12 @@ def percent(weight: int) -> str:
     return format_percent(weight)
 
 
-def audience(weight: int, segments: Iterable[str]) -> str:
-    """Return who is on the candidate: `25 % of users and segment beta`, `no user`."""
+def audience(weight: int, segments: Iterable[str], routes: Sequence[str] = ()) -> str:
+    """Return who is on the candidate: `25 % of users and segment beta`, `no user`; of a stage of
+    routes `50 % of users on route orders`.
+    """
+    if routes:
+        return f"{percent(weight)} of users on route {' and '.join(routes)}"
     named = [f"segment {name}" for name in segments]
     if weight >= 10_000:
         return "all users"

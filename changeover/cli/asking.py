@@ -122,7 +122,7 @@ def _conditions(plan: Plan) -> list[tuple[Any, timedelta]]:
     for stage in plan.stages():
         for gate in stage.gates:
             # a check without a window of its own looks at the whole soak
-            for check in plan.gates[gate]:
+            for check in plan.all_gates[gate]:
                 found.append((check, check.over or stage.soak))
     for trigger in plan.triggers:
         found.append((trigger, trigger.window))

@@ -54,6 +54,16 @@ def everyone(plan: Plan) -> Change:
     return Change(mode=Mode.CANDIDATE_ONLY, weight=BUCKETS, routes=every_route(plan, shares))
 
 
+def split_of(stage: Stage, state: RoutingState) -> int:
+    """Return the buckets by which the users are split whom a stage is about; they are not those of
+    the plan after a rollback of a part.
+    """
+    if not stage.routes:
+        return state.weight
+    return min(0 if name in state.kept_routes else state.buckets_of(name)
+               for name in stage.routes)
+
+
 def is_ahead(stage: Stage, state: RoutingState) -> bool:
     """Whether a stage has more of anything than users have now: of a route, or of the rest."""
     has_more = any(weight > state.buckets_of(name) for name, weight in stage.shares)

@@ -15,7 +15,8 @@ from changeover.analysis.sequential.slices import REPORTED_TO, Slice
 from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.sequential.watching import Weighed, weigh_trigger
 from changeover.domain.rollout import StageRecord, StageStatus
-from changeover.domain.routing import BUCKETS, TRIED
+from changeover.domain.routing import BUCKETS, TRIED, RoutingState
+from changeover.domain.stages import split_of
 from changeover.errors import StoreError
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.traffic import Traffic
@@ -77,27 +78,38 @@ class TriggerEvidence:
         spent = time.thread_time() - start
         self.pause = max(PAUSE_SECONDS, spent / MOST_OF_A_SECOND)
         after = self._traffic.state
-        is_same = (before.epoch, before.weight) == (after.epoch, after.weight)
+        is_same = (before.epoch, before.weight, before.routes) == (
+            after.epoch, after.weight, after.routes)
         return found if is_same else {}
 
     def _present(self) -> _Stage | None:
         """Return the stage whose users are compared; None when there is none."""
         state = self._traffic.state
-        if state.mode not in TRIED or not 0 < state.weight < BUCKETS:
+        if state.mode not in TRIED or not self._may_be_split(state):
             return None
         try:
             record = self._record()
         except StoreError:
             known = self._stage
-            if known is None or known.weight != state.weight:
+            if known is None or known.weight != self._split(known.record, state):
                 raise
             return known  # the store is away: the stage is the one that it was
         if record is None:
             return None
+        weight = self._split(record, state)
+        if not 0 < weight < BUCKETS:
+            return None
         known = self._stage
-        if known and (known.record.entered_at, known.weight) == (record.entered_at, state.weight):
+        if known and (known.record.entered_at, known.weight) == (record.entered_at, weight):
             return known
-        return self._begin(record, state.weight)
+        return self._begin(record, weight)
+
+    def _may_be_split(self, state: RoutingState) -> bool:
+        shares = (state.weight, *(weight for _, weight in state.routes))
+        return any(0 < weight < BUCKETS for weight in shares)
+
+    def _split(self, record: StageRecord, state: RoutingState) -> int:
+        return split_of(self._site.plan.stage(record.key), state)
 
     def _record(self) -> StageRecord | None:
         site = self._site

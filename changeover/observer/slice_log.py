@@ -143,7 +143,7 @@ class SliceLog:
     def _unfrozen(self) -> list[CheckSpec]:
         known = {bound.condition for bound in self._bounds}
         plan = self._site.plan
-        asked = [check for checks in plan.gates.values() for check in checks]
+        asked = [check for checks in plan.all_gates.values() for check in checks]
         asked += [spec.as_check for spec in plan.triggers if spec.is_sequential]
         return [check for check in asked
                 if is_timed(check) and condition_of(check) not in known]

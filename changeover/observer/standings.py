@@ -105,7 +105,7 @@ class Standings:
     def _early_failure(self, record: StageRecord, result: GateResult) -> Firing | None:
         """Return a gate that failed by complete evidence, once for each soak."""
         key = record.cutover_id, record.key, record.round, result.gate
-        checks = self._site.plan.gates[result.gate]
+        checks = self._site.plan.all_gates[result.gate]
         shown = []
         for each, check in zip(result.results, checks, strict=True):
             has_failed = each.verdict is Verdict.FAIL and each.samples >= each.min_samples
@@ -116,9 +116,12 @@ class Standings:
         if not shown or key in self._fired:
             return None
         self._fired.add(key)
+        # a stage that moves a route only takes back that route only
+        is_of_route = bool(self._site.plan.stage(record.key).routes)
+        scope = shown[0].subset if is_of_route else None
         return Firing(
             trigger=f"gate {result.gate}", reason=shown[0].reason, at=int(clock.now().timestamp()),
-            evidence={**shown[0].as_evidence(), "stage": record.key})
+            evidence={**shown[0].as_evidence(), "stage": record.key}, scope=scope)
 
 
 def _may_be_early(check: CheckSpec) -> bool:

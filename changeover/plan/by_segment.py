@@ -37,7 +37,7 @@ def _of_stage(plan: Plan, stage: Stage) -> Iterator[str]:
 
 
 def _checks(plan: Plan, stage: Stage) -> list[CheckSpec]:
-    asked = [check for gate in stage.gates for check in plan.gates.get(gate, ())]
+    asked = [check for gate in stage.gates for check in plan.all_gates.get(gate, ())]
     return [check for check in asked if check.is_of_requests or check.is_sequential]
 
 

@@ -15,7 +15,7 @@ def _checks_in(plan: Plan, kind: PhaseKind) -> Iterator[tuple[Stage, CheckSpec]]
     for stage in plan.stages():
         if stage.phase is kind:
             for gate in stage.gates:
-                for check in plan.gates.get(gate, []):
+                for check in plan.all_gates.get(gate, []):
                     yield stage, check
 
 
@@ -63,7 +63,8 @@ def _cannot_fire(trigger: TriggerSpec, stage: Stage) -> str:
     # `without_anybody` says where
     if trigger.segment is not None:
         return ""
-    by_segments = stage.phase is not PhaseKind.SHADOW and not stage.weight
+    is_split = stage.weight or stage.routes
+    by_segments = stage.phase is not PhaseKind.SHADOW and not is_split
     if trigger.is_sequential and by_segments:
         return "its users are moved by segments, not by the split, " \
             "and are not compared; set `test: threshold`"

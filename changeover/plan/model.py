@@ -41,6 +41,7 @@ from changeover.plan.procedures import (
     RetentionSpec,
     RollbackSpec,
 )
+from changeover.plan.route_gates import about, of_routes
 from changeover.plan.routes import RouteName, RouteSpec
 from changeover.plan.routing import BUCKETS, ConsoleSpec, RoutingSpec
 from changeover.plan.sources import AnySource
@@ -228,6 +229,17 @@ class Plan(Part):
         begin = sum(len(_steps(each)) for each in self.phases[:phase])
         return self.stages()[begin:begin + len(_steps(self.phases[phase]))]
 
+    @property
+    def all_gates(self) -> dict[str, list[CheckSpec]]:
+        """The gates as written, and those of stages of routes: `slo.orders` is gate `slo` about
+        route orders only.
+        """
+        if not self.routes:
+            return self.gates
+        named = [gate for phase in self.phases for _, fields in _steps(phase)
+                 for gate in fields["gates"]]
+        return {**self.gates, **of_routes(self.gates, named)}
+
     def _after(self, before: _Reached, fields: dict[str, Any]) -> _Reached:
         """Return where everything is once a stage with these fields is entered."""
         buckets = int(fields["percent"] * 100)
@@ -294,20 +306,21 @@ def _gradual(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def _fields(phase: PhaseSpec, percent: Decimal, stage: StageSpec | None) -> dict[str, Any]:
     own = stage or phase
     approval = own.approval
+    routes = phase.routes if own.routes is None else own.routes
     return {
         "phase": phase.phase,
         "percent": percent,
         # None: as the phase says; an empty list: none
         "segments": tuple(phase.segments if own.segments is None else own.segments),
         "soak": own.soak or timedelta(0),
-        "gates": tuple(phase.gates if own.gates is None else own.gates),
+        "gates": about(phase.gates if own.gates is None else own.gates, routes),
         "approvers": approval.approvers if approval else 0,
         "approval": approval,
         "reviews": own.reviews,
         "allowed": tuple(own.allowed or phase.allowed),
         "hooks": own.hooks,
         "waits_for": tuple(own.waits_for or phase.waits_for or ()),
-        "routes": tuple(phase.routes if own.routes is None else own.routes),
+        "routes": tuple(routes),
     }
 
 

@@ -16,6 +16,7 @@ from changeover.plan.conditions import FEWEST_MINUTES, CheckSpec
 from changeover.plan.location import Location
 from changeover.plan.metrics import CPU_PER_REQUEST, QUALITY, Metric, Source, format_value
 from changeover.plan.model import PhaseKind, Plan
+from changeover.plan.route_gates import written
 from changeover.plan.triggers import TriggerSpec
 
 Found = tuple[Location, str]
@@ -112,7 +113,7 @@ def never_failing(plan: Plan) -> list[str]:
 def _checks(plan: Plan) -> Iterator[tuple[Location, CheckSpec, timedelta]]:
     """Return every check with the window it has in each stage; without stage, with its own."""
     for gate, checks in plan.gates.items():
-        soaks = {stage.soak for stage in plan.stages() if gate in stage.gates}
+        soaks = {stage.soak for stage in plan.stages() if gate in map(written, stage.gates)}
         for index, check in enumerate(checks):
             windows = soaks if check.over is None else {check.over}
             for window in sorted(windows):
@@ -279,7 +280,7 @@ def _rates_where_nobody_is(plan: Plan) -> Iterator[Found]:
         # in the other phases both systems have users
         empty = _WITHOUT_USERS.get(stage.phase)
         for gate in stage.gates if empty else ():
-            for index, check in enumerate(plan.gates.get(gate, [])):
+            for index, check in enumerate(plan.all_gates.get(gate, [])):
                 if check.metric != "request_rate" or check.of != empty:
                     continue
                 if check.is_to_baseline:

@@ -11,7 +11,7 @@ from changeover.plan.model import PhaseKind, Plan
 
 Found = tuple[Location, str]
 LONGEST_KEY = 64
-"""Characters of a stage's name in the store."""
+"""Characters of a stage's or gate's name in the store."""
 
 
 def problems(plan: Plan) -> Iterator[Found]:
@@ -80,6 +80,11 @@ def _named(plan: Plan, path: Location, names: Sequence[str]) -> Iterator[Found]:
 
 def _keys(plan: Plan) -> Iterator[Found]:
     keys = [stage.key for stage in plan.stages()]
+    for gate in {gate for stage in plan.stages() for gate in stage.gates if stage.routes}:
+        if len(gate) > LONGEST_KEY:
+            yield ("phases",), (
+                f"the gate of a route would be called {gate}, and {LONGEST_KEY} characters are the "
+                "most; give the gate or the route a shorter name")
     for key in keys:
         if len(key) > LONGEST_KEY:
             yield ("phases",), (

@@ -27,6 +27,7 @@ from changeover.plan.means import means_by_threshold
 from changeover.plan.metrics import METRICS, Source
 from changeover.plan.model import PhaseKind, PhaseSpec, Plan, Stage
 from changeover.plan.reach import never_failing, unreachable
+from changeover.plan.route_gates import written
 from changeover.plan.triggers import TriggerSpec
 from changeover.plan.watching import unwatched
 
@@ -89,7 +90,7 @@ def warnings(plan: Plan) -> list[str]:
 def _gates_beside_stages(plan: Plan) -> list[str]:
     """Find gates that no stage uses, and stages that use none."""
     stages, found = plan.stages(), []
-    used = {name for stage in stages for name in stage.gates}
+    used = {written(name) for stage in stages for name in stage.gates}
     for name in plan.gates:
         if name not in used:
             found.append(f"gate {name} is not used by any stage")
@@ -224,7 +225,8 @@ def _percentages_grow(plan: Plan) -> Iterator[Problem]:
 def _names_exist(plan: Plan) -> Iterator[Problem]:
     for stage in plan.stages():
         path = _stage_path(plan, stage)
-        yield from _missing(path, "gate", stage.gates, plan.gates)
+        gates = dict.fromkeys(map(written, stage.gates))
+        yield from _missing(path, "gate", list(gates), plan.gates)
         yield from _missing(path, "segment", stage.segments, plan.routing.segments)
     for index, phase in enumerate(plan.phases):
         path = ("phases", index, "levers")
@@ -276,10 +278,10 @@ def _missing(
 def _windows_fit(plan: Plan) -> Iterator[Problem]:
     for stage in plan.stages():
         for gate in stage.gates:
-            for index, check in enumerate(plan.gates.get(gate, [])):
+            for index, check in enumerate(plan.gates.get(written(gate), [])):
                 if check.over is not None and check.over > stage.soak:
                     yield Problem(
-                        ("gates", gate, index, "over"),
+                        ("gates", written(gate), index, "over"),
                         f"the window {units.format_duration(check.over)} is longer than the soak "
                         f"{units.format_duration(stage.soak)} of stage {stage.title}",
                     )

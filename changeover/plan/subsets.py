@@ -62,6 +62,8 @@ def counted_in(subset: str | None, name: str) -> str:
 
 def subsets_read(plan: Plan) -> list[str]:
     """Return the subsets of requests that some check or trigger reads, sorted."""
-    checks = [check for gate in plan.gates.values() for check in gate]
+    checks = [check for gate in plan.all_gates.values() for check in gate]
     found = {each.subset for each in (*checks, *plan.triggers) if each.is_of_requests}
-    return sorted(name for name in found if name is not None)
+    # guardrails compare what a stage moves
+    moved = {subset_of_route(name) for stage in plan.stages() for name in stage.routes}
+    return sorted({*(name for name in found if name is not None), *moved})

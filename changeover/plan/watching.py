@@ -97,8 +97,8 @@ def _resources(plan: Plan, read: frozenset[str]) -> list[str]:
 
 def _read(plan: Plan) -> frozenset[str]:
     """Return the metrics of the candidate that gates of stages, or triggers, read."""
-    used = {gate for stage in plan.stages() for gate in stage.gates}
-    conditions = [*plan.triggers, *(check for gate in used for check in plan.gates.get(gate, ()))]
+    used, gates = {gate for stage in plan.stages() for gate in stage.gates}, plan.all_gates
+    conditions = [*plan.triggers, *(check for gate in used for check in gates.get(gate, ()))]
     found = set()
     for each in conditions:
         # a check of one segment says nothing of the others

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.domain.rollout import StageRecord
+from changeover.domain.stages import split_of
 from changeover.plan.groups import shares
 from changeover.plan.model import Plan, Stage
 from changeover.site.site import Site
@@ -32,7 +33,7 @@ def stage_sums(
         past: The time before it, when it is known already; None reads it.
     """
     plan, sums, spec = site.plan, site.bucket_sums, site.plan.stage(record.key)
-    weight = routing.read(site.store, site.migration).weight
+    weight = split_of(spec, routing.read(site.store, site.migration))
     start = min(end, record.entered_at + settles_for(plan, spec))
     return StageSums(
         weight=weight,
@@ -49,7 +50,7 @@ def stage_sums(
 def questions(plan: Plan, spec: Stage) -> float:
     """Return how many share a stage's allowed false alarms: its checks and all triggers by
     evidence, each the same part. Checks of a group that fails by several count as fewer."""
-    asked = sum(shares(plan.gates[gate]) for gate in spec.gates)
+    asked = sum(shares(plan.all_gates[gate]) for gate in spec.gates)
     return asked + sum(each.is_sequential for each in plan.triggers)
 
 

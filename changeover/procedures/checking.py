@@ -53,7 +53,7 @@ def judge_now(
         outlook_of: How much longer undecided checks need; None: as `Thorough` says.
     """
     end = end_of_windows()
-    checks = site.plan.gates[gate]
+    checks = site.plan.all_gates[gate]
     by_buckets = [check for check in checks if check.is_sequential]
     sums = None
     # read for all checks at once, and only when one needs them: hours of sums take seconds
@@ -92,7 +92,7 @@ def _looked_before(
 def evidence_of(plan: Plan, gate: str, result: GateResult) -> list[dict[str, Any]]:
     """Return what is stored of a gate's checks: what was asked, and what was found."""
     evidence = [each.as_evidence() for each in result.results]
-    checks = plan.gates.get(gate, [])
+    checks = plan.all_gates.get(gate, [])
     # not strict: guardrails are no checks of the plan, and have none beside them
     for each, check in zip(evidence, checks, strict=False):
         asked = check.model_dump(mode="json", exclude_defaults=True)

@@ -70,10 +70,10 @@ def cases(plan: Plan) -> list[tuple[Stage, str, CheckSpec]]:
     found = []
     for stage in plan.stages():
         # with all users on one side there is nobody to compare with
-        if not 0 < stage.weight < BUCKETS:
+        if not 0 < stage.split < BUCKETS:
             continue
         for gate in stage.gates:
-            for check in plan.gates[gate]:
+            for check in plan.all_gates[gate]:
                 is_told = check.is_sequential and _is_foreseen(check)
                 if is_told and not is_moved(check, stage):
                     found.append((stage, gate, check))
@@ -84,7 +84,7 @@ def without_estimate(plan: Plan) -> list[str]:
     """Return the checks by evidence whose futures are not drawn, as sentences."""
     # a dictionary: each name once, in the plan's order
     names: dict[str, None] = {}
-    for gate in plan.gates.values():
+    for gate in plan.all_gates.values():
         for check in gate:
             if check.is_sequential and not _is_foreseen(check):
                 names[f"{check.measured.name}{in_words(check.subset)}"] = None
@@ -132,12 +132,12 @@ def _asked(
         slower = slow_times(quantile, margin, harm.slower)
         at_margin = slow_times(quantile, margin, 1.0)
         return Asked(
-            stage.weight, seconds, 1.0, True, alpha, times=slower,
+            stage.split, seconds, 1.0, True, alpha, times=slower,
             at_margin=at_margin, log_pass=log_pass(check))
     requests = habits.per_second
     usual = (habits.bad * requests).sum() / max(1e-12, requests.sum())
     # a difference is this ratio at the share that is usual; a share of 0 has no ratio
     margin = bound if is_ratio else 1 + bound / max(float(usual), LEAST_SHARE)
     return Asked(
-        stage.weight, seconds, margin, False, alpha, times=harm.times,
+        stage.split, seconds, margin, False, alpha, times=harm.times,
         log_pass=log_pass(check))

@@ -13,8 +13,10 @@ from changeover.analysis.sequential.slices import Counter
 from changeover.analysis.window import Window
 from changeover.domain.rollout import StageRecord, StageStatus
 from changeover.domain.routing import BUCKETS
+from changeover.domain.stages import split_of
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
+from changeover.plan.subsets import subset_of_route
 from changeover.procedures.steps import CutoverRun
 from changeover.site.site import Site
 from changeover.store import cutovers, routing, verdicts
@@ -50,9 +52,11 @@ def judge_guardrails(
     """
     start = min(record.entered_at, end)
     metrics = run.site.metrics
+    # of one route's stage its own requests are compared: other paths have other answers
+    part = subset_of_route(spec.routes[0]) if len(spec.routes) == 1 else None
 
     def window(system: str, since: datetime, until: datetime) -> Window:
-        return metrics.window(system, start=since, end=until)
+        return metrics.window(system, start=since, end=until, segment=part)
 
     evidence = Evidence(
         own=window("candidate", start, end),
@@ -61,7 +65,7 @@ def judge_guardrails(
         before=window("baseline", start - BEFORE, start),
         share=_share(spec) if seen.has_share else None,
         regressions=seen.regressions,
-        groups=user_groups(run.site, start, end) if seen.has_share else None,
+        groups=user_groups(run.site, start, end, spec) if seen.has_share else None,
         accepted=_accepted(run),
         start=start, end=end,
     )
@@ -77,18 +81,22 @@ def _share(spec: Stage) -> float | None:
     return float(spec.percent) / 100 if is_split else None
 
 
-def user_groups(site: Site, start: datetime, end: datetime) -> tuple[int, int] | None:
+def user_groups(
+    site: Site, start: datetime, end: datetime, spec: Stage | None = None
+) -> tuple[int, int] | None:
     """Return how many groups of users came to the candidate, and to both systems.
 
     Args:
         site: The migration.
         start: When the stage began.
         end: Slices that began later are left out.
+        spec: The stage whose users are meant; None: everyone without a route of its own.
 
     Returns:
         None where nothing is split.
     """
-    weight = routing.read(site.store, site.migration).weight
+    state = routing.read(site.store, site.migration)
+    weight = state.weight if spec is None else split_of(spec, state)
     if not 0 < weight < BUCKETS:
         return None
     hours = site.bucket_sums.of_stage(weight, start=min(start, end), end=end)

@@ -12,7 +12,7 @@ def counting_of(plan: Plan) -> Counting | None:
     """Return how outcomes are counted by bucket; None where no check compares them."""
     if not compares_outcomes(plan):
         return None
-    checks = [check for gate in plan.gates.values() for check in gate]
+    checks = [check for gate in plan.all_gates.values() for check in gate]
     segments = {check.segment for check in checks if check.measured.source is Source.OUTCOME}
     return Counting(
         plan.routing.rule, frozenset(each for each in segments if each is not None),

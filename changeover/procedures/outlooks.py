@@ -129,8 +129,8 @@ def larger_shares(plan: Plan, weight: int) -> list[int]:
     known = set()
     for stage in plan.stages():
         # with everyone on the candidate there is nobody to compare with
-        if weight < stage.weight < BUCKETS:
-            known.add(stage.weight)
+        if weight < stage.split < BUCKETS:
+            known.add(stage.split)
     if not known and weight < HALF:
         known.add(HALF)
     return sorted(known)[:MOST_SHARES]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from changeover.domain.routing import BUCKETS, ON_USERS, Mode, RoutingState, place_of
 from changeover.plan.model import Plan
 from changeover.plan.routes import RouteSpec
 
+Numbers = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""Requests and errors by route and system."""
 
-def collect(plan: Plan, state: RoutingState) -> list[dict[str, Any]]:
+
+def collect(plan: Plan, state: RoutingState, numbers: Numbers) -> list[dict[str, Any]]:
     """Return a row for each route in the plan's order.
 
     Keys: `route`, `requests` (which they are, in words), `move` (as in the plan), `percent` (of the
-    candidate, now), `stands` (in words).
+    candidate, now), `stands` (in words), `systems` (requests and errors of each of late; null for a
+    route that is not counted apart).
     """
-    return [_row(route, state) for route in plan.routes]
+    return [{**_row(route, state), "systems": numbers.get(route.name)} for route in plan.routes]
 
 
 def _row(route: RouteSpec, state: RoutingState) -> dict[str, Any]:
@@ -36,4 +41,10 @@ def _row(route: RouteSpec, state: RoutingState) -> dict[str, Any]:
 def lines(rows: list[dict[str, Any]]) -> list[str]:
     """Return the rows for people."""
     return [f"route {each['route']} ({each['requests']}): {each['percent']:g} %, {each['stands']}"
-            for each in rows]
+            f"{_met(each['systems'])}" for each in rows]
+
+
+def _met(systems: Mapping[str, Mapping[str, int]] | None) -> str:
+    parts = [f"{name} {met['requests']} requests, {met['errors']} errors"
+             for name, met in (systems or {}).items() if met["requests"]]
+    return f" ({'; '.join(parts)})" if parts else ""

@@ -29,6 +29,7 @@ from changeover.site import (
     hook_status,
     relay_status,
     return_status,
+    route_numbers,
     route_status,
     trigger_status,
 )
@@ -97,7 +98,8 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
 
 
 def _beside(site: Site, state: RoutingState, now: datetime) -> dict[str, Any]:
-    return {"routes": route_status.collect(site.plan, state),
+    numbers = route_numbers.measured(site.store, site.plan, now=now, over=WINDOW)
+    return {"routes": route_status.collect(site.plan, state, numbers),
             "returning": return_status.collect(site.store, state, now=now),
             "way_back": capacity_status.collect(site.store, site.plan, now=now),
             "receivers": relay_status.collect(site.store, site.plan)}

@@ -214,9 +214,11 @@ def test_status_says_where_each_route_stands() -> None:
     """In words, with its share."""
     state = RoutingState("shop", Mode.GRADUAL, 2_500, routes=(("orders", 5_000),),
                          kept_routes=("search",))
-    assert route_status.lines(route_status.collect(PLAN, state)) == [
+    met = {"requests": 12, "errors": 1}
+    numbers = {"orders": {"candidate": met, "baseline": {"requests": 0, "errors": 0}}}
+    assert route_status.lines(route_status.collect(PLAN, state, numbers)) == [
         "route login (/login): 0 %, never moves",
-        "route orders (/orders and below): 50 %, is at 50 %",
+        "route orders (/orders and below): 50 %, is at 50 % (candidate 12 requests, 1 errors)",
         "route search (/search and below): 0 %, was rolled back",
         "route static (/static/): 25 %, with the rest",
     ]

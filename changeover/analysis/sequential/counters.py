@@ -114,7 +114,7 @@ def compares_outcomes(plan: Plan) -> bool:
 
 
 def _asked(plan: Plan) -> list[CheckSpec]:
-    return [check for checks in plan.gates.values() for check in checks if check.is_sequential]
+    return [check for checks in plan.all_gates.values() for check in checks if check.is_sequential]
 
 
 def needed_of(check: CheckSpec, bounds: Mapping[str, SlowBound]) -> list[str]:

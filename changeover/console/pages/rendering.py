@@ -78,7 +78,7 @@ def shell(
     return template.render(
         view=view, views=VIEWS, range=chosen, ranges=RANGES, plan=plan,
         sections=sections, asset=assets.address,
-        places=places(plan.gates))
+        places=places(plan.all_gates))
 
 
 @cache

@@ -15,7 +15,7 @@ from changeover.console.pages.traffic import Panel, Values, metric
 from changeover.console.pages.view import Look, View
 from changeover.domain.routing import System
 from changeover.plan.metrics import METRICS
-from changeover.plan.subsets import segment_of, subsets_read
+from changeover.plan.subsets import route_of_subset, segment_of, subset_in_words, subsets_read
 from changeover.store import cutovers, outcome_series, samples
 
 BEFORE = timedelta(hours=24)
@@ -180,4 +180,9 @@ def _segments(look: Look) -> list[dict[str, Any]]:
         windows = _windows(look, traffic.begin(look), good, name)
         found.append({"name": name, "is_counted": name in counted,
                       "rows": felt.of_segment(windows)})
+    for subset in subsets_read(look.site.plan):
+        if route_of_subset(subset) is not None:
+            windows = _windows(look, traffic.begin(look), good, subset)
+            found.append({"name": subset_in_words(subset), "is_counted": True,
+                          "rows": felt.of_segment(windows)})
     return found

@@ -42,7 +42,7 @@ def charts(look: Look) -> Sequence[Chart]:
     def read() -> list[Chart]:
         moments = courses.since(look.site.store, look.migration, start)
         found: list[Chart] = []
-        for place in evidence.places(look.site.plan.gates):
+        for place in evidence.places(look.site.plan.all_gates):
             found += evidence.charts_of(place, moments)
         return found
 
@@ -58,7 +58,7 @@ VIEW = View("verdicts", "Verdicts", ("now", "stages"), collect, charts)
 
 def _gate(look: Look, gate: dict[str, Any]) -> dict[str, Any]:
     """Return what a gate of the present stage would say now, and each of its checks."""
-    specs = look.site.plan.gates.get(gate["gate"], [])
+    specs = look.site.plan.all_gates.get(gate["gate"], [])
     (texts,) = figures.standings([gate])
     rows = []
     # a gate that was amended has other checks than were judged last

@@ -72,7 +72,7 @@ def _gate_again(moment: Moment, gate: str) -> GateAgain:
     checks: list[CheckAgain] = []
     dropped: list[CheckAgain] = []
     results: list[CheckResult] = []
-    for old, check in pairs(stored, moment.plan.gates[gate]):
+    for old, check in pairs(stored, moment.plan.all_gates[gate]):
         if check is None:
             dropped.append(_left_out(old or {}))
             continue

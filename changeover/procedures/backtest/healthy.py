@@ -63,9 +63,9 @@ class HealthyGates:
         found = []
         for stage in self.plan.stages():
             for gate in stage.gates:
-                found += [(stage, f"gate {gate}", check) for check in self.plan.gates[gate]]
+                found += [(stage, f"gate {gate}", check) for check in self.plan.all_gates[gate]]
             # evidence compares users, so there must be some on each side
-            if 0 < stage.weight < BUCKETS:
+            if 0 < stage.split < BUCKETS:
                 found += [(stage, f"trigger {each.name}", each.as_check) for each in by_evidence]
         return found
 
@@ -96,7 +96,7 @@ class HealthyGates:
 
     def _why_not(self, stage: Stage, check: CheckSpec) -> str:
         if check.is_sequential:
-            if not 0 < stage.weight < BUCKETS:
+            if not 0 < stage.split < BUCKETS:
                 return "all users are on one system in this stage"
             hours = [each for found in self._counted.values() for each in found.hours.values()]
             return why_not_counted(self.site.plan, check, self._bounds, hours)
@@ -127,7 +127,7 @@ class HealthyGates:
         found = self._counted[soak]
         hours = [found.hours[hour] for hour in sorted(found.hours)]
         sums = StageSums(
-            stage.weight, hours, found.past, soak.begin, soak.end,
+            stage.split, hours, found.past, soak.begin, soak.end,
             questions(self.plan, stage), self._bounds, hours_of(stage))
         return as_asked(check, judge_by_buckets(check, sums)).verdict
 
@@ -137,7 +137,7 @@ class HealthyGates:
         sequential = []
         names: set[str] = {Counted.REQUESTS, Counted.ERRORS}
         for stage, _, check in self.cases():
-            if not check.is_sequential or not 0 < stage.weight < BUCKETS:
+            if not check.is_sequential or not 0 < stage.split < BUCKETS:
                 continue
             sequential.append(stage)
             # without a frozen bound nothing was counted as slow
@@ -173,7 +173,7 @@ def _is_by_rows(check: CheckSpec) -> bool:
 def _how(stage: Stage, check: CheckSpec) -> str:
     if not check.is_sequential:
         return "the baseline in the candidate's place"
-    split = f"the baseline's users split at {format_percent(stage.weight)}"
+    split = f"the baseline's users split at {format_percent(stage.split)}"
     return split + (", without the margin: nothing can pass"
                     if is_timed(check) or check.is_of_mean else "")
 

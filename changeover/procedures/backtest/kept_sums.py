@@ -141,7 +141,7 @@ def why_not_counted(
 def _counted_by(plan: Plan, bounds: Mapping[str, SlowBound]) -> set[str]:
     """Return the counters that a plan's own checks and triggers need."""
     asked = [each.as_check for each in plan.triggers if each.is_sequential]
-    for gate in plan.gates.values():
+    for gate in plan.all_gates.values():
         asked += gate
     found: set[str] = set()
     for check in asked:

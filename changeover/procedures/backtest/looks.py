@@ -123,7 +123,7 @@ def failed_early(
     for gate in dict.fromkeys(gate for each in plan.stages() for gate in each.gates):
         name = f"gate {gate}"
         before = known.pop(name, None)
-        checks = [each for each in plan.gates[gate] if _may_be_early(each)]
+        checks = [each for each in plan.all_gates[gate] if _may_be_early(each)]
         if _early(site.plan, gate) == [as_stored(each) for each in checks]:
             found += [before] if before else []
             continue
@@ -161,7 +161,7 @@ def _first_failure(
 
 
 def _early(plan: Plan, gate: str) -> list[dict[str, object]]:
-    return [as_stored(each) for each in plan.gates.get(gate, []) if _may_be_early(each)]
+    return [as_stored(each) for each in plan.all_gates.get(gate, []) if _may_be_early(each)]
 
 
 def _may_be_early(check: CheckSpec) -> bool:

@@ -47,6 +47,22 @@ def window(rows: list[Sample], subset: str | None) -> Window:
     return combine([of_subset(row, subset) for row in rows], seconds=100)
 
 
+def test_each_route_is_counted_under_its_own_split() -> None:
+    """Two splits at once: each has its slice, and the route's counters are in its own."""
+    orders = "route:orders"
+    slicer = Slicer(HASHED, wanted=[Wanted(orders, frozenset({Counter.REQUESTS}), ())])
+    shares = {"split:9999:safe/orders": frozenset({orders}), "split:9998:unsafe": frozenset()}
+    for route, inside in shares.items():
+        one = replace(entry(), route=route, subsets=inside)
+        outcome = classify(one)
+        assert outcome is not None
+        slicer.add(one, outcome)
+    counted = {each.weight: each for each in slicer.pop_changed()}
+    named = f"{orders} {Counter.REQUESTS}"
+    assert {weight: (int(each.sums[Counter.REQUESTS].sum()), named in each.sums)
+            for weight, each in counted.items()} == {9999: (1, True), 9998: (1, False)}
+
+
 @given(REQUESTS)
 def test_subsets_that_divide_all_requests_add_up_to_them(
     requests: list[tuple[int, bool, int, int]]

@@ -11,6 +11,7 @@ from changeover.errors import InvalidPlan
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
 from changeover.plan.rules import warnings
+from changeover.plan.subsets import subsets_read
 
 ORDERS = "{name: orders, path: {prefix: /orders}}"
 LOGIN = "{name: login, path: {exact: /login}, move: never}"
@@ -138,6 +139,21 @@ def test_stages_of_routes_add_up() -> None:
         ("gradual-50", "gradual 50 %", 5_000, {"orders": 10_000, "search": 50}),
         ("full", "full 100 %", 10_000, {"orders": 10_000, "search": 10_000}),
     ]
+
+
+def test_gates_of_a_stage_of_routes_are_about_each_of_them() -> None:
+    """Each route has its own verdict; what no request tells is asked as it stands."""
+    phases = ("[{phase: gradual, gates: [slo], stages: [{routes: [orders, search], percent: 5, "
+              "soak: 1h}, {percent: 10, soak: 1h}]}]\ngates:\n  slo:\n"
+              "    - {metric: error_rate, below: 1%}\n    - {metric: up, at_least: 1}\n"
+              "    - {metric: latency_p95, below: 1s, route: login, of: baseline}")
+    plan = parsed(ORDERS, LOGIN, "{name: search, path: {prefix: /search}}", phases=phases)
+    assert [stage.gates for stage in plan.stages()] == [("slo.orders", "slo.search"), ("slo",)]
+    found = {name: [check.route for check in checks] for name, checks in plan.all_gates.items()}
+    assert found == {"slo": [None, None, "login"], "slo.orders": ["orders", None, "login"],
+                     "slo.search": ["search", None, "login"]}
+    assert "slo.orders" not in plan.gates
+    assert subsets_read(plan) == ["route:login", "route:orders", "route:search"]
 
 
 def test_route_in_no_stage_is_said() -> None:
