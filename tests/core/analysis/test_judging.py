@@ -19,7 +19,7 @@ from changeover.domain.routing import BUCKETS
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import BY_BUCKET, METRICS
-from changeover.plan.statuses import STATUS_RATE
+from changeover.plan.statuses import WITH_STATUS
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HALF = 5000
@@ -61,7 +61,7 @@ def verdict(stage: StageSums, **bound: object) -> Verdict:
 def test_metrics_that_a_plan_may_compare_by_users_are_those_that_are_counted() -> None:
     """The plan's list and the counters name the same metrics."""
     timed = {name for name in BY_BUCKET if METRICS[name].quantile is not None}
-    assert frozenset(COUNTED) == BY_BUCKET - timed - {STATUS_RATE}
+    assert frozenset(COUNTED) == BY_BUCKET - timed - {*WITH_STATUS}
 
 
 @pytest.mark.parametrize(("shares", "said"), [
