@@ -7,10 +7,12 @@ settles, and it works while the store is away, from sums in memory.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from changeover import clock
 from changeover.analysis.sequential.memo import Memo
+from changeover.analysis.sequential.parts import into_parts
 from changeover.analysis.sequential.slices import REPORTED_TO, Slice
 from changeover.analysis.sequential.stage_sums import StageSums
 from changeover.analysis.sequential.watching import Weighed, weigh_trigger
@@ -46,10 +48,15 @@ class TriggerEvidence:
         site: The migration on this machine.
         traffic: Where users are.
         slice_log: Has the sums of the stage in memory.
+        has_nodes: Whether other gateways have sums of their own, in the store only.
     """
 
-    def __init__(self, site: Site, traffic: Traffic, slice_log: SliceLog) -> None:
+    def __init__(
+        self, site: Site, traffic: Traffic, slice_log: SliceLog,
+        has_nodes: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._site, self._traffic, self._slice_log = site, traffic, slice_log
+        self._has_nodes = has_nodes
         self._specs = [spec for spec in site.plan.triggers if spec.is_sequential]
         self._stage: _Stage | None = None
         self.pause = FIRST_PAUSE_SECONDS
@@ -122,15 +129,29 @@ class TriggerEvidence:
     def _begin(self, record: StageRecord, weight: int) -> _Stage:
         site, end = self._site, clock.now()
         known = [each for each in site.bucket_sums.of_split(
-            weight, start=record.entered_at, end=end) if each.gateway != REPORTED_TO]
+            weight, start=record.entered_at, end=end)
+            if each.gateway == site.gateway.name]
         past = site.bucket_sums.past(record.entered_at)
         # rounded up: the second in which it began is not wholly the stage's
         self._slice_log.tally.begin(weight, -int(-record.entered_at.timestamp() // 1), known)
         self._stage = _Stage(record, weight, past)
         return self._stage
 
+    def _parts(self, stage: _Stage) -> list[Slice]:
+        """Return the sums of the stage: from memory, and with nodes from the store."""
+        if not self._has_nodes():
+            return self._slice_log.tally.parts()
+        try:
+            found = list(self._site.bucket_sums.of_split(
+                stage.weight, start=stage.record.entered_at, end=clock.now()))
+        # the nodes' part is unknown then, the own one is not
+        except StoreError:
+            return self._slice_log.tally.parts()
+        of_requests = [each for each in found if each.gateway != REPORTED_TO]
+        return into_parts(of_requests, int(clock.now().timestamp()))
+
     def _sums(self, stage: _Stage) -> StageSums:
-        site, parts = self._site, self._slice_log.tally.parts()
+        site, parts = self._site, self._parts(stage)
         stage.memo.forget(parts)
         spec = site.plan.stage(stage.record.key)
         return StageSums(

@@ -31,6 +31,7 @@ from changeover.observer.chores import Chores
 from changeover.observer.evidence import TriggerEvidence
 from changeover.observer.fast_watch import FastWatch
 from changeover.observer.following import announce_left_behind
+from changeover.observer.nodes import Nodes
 from changeover.observer.polling import SourcePolls
 from changeover.observer.position import Position, earlier
 from changeover.observer.probes import ProcessMeter, probe_every_second
@@ -97,7 +98,9 @@ class Observer:
         self._position = Position(site.home.gateway_files.root / "observer.json")
         place, first = self._position.read()
         self.slices = SliceLog(site)
-        self.evidence = TriggerEvidence(site, self.traffic, self.slices)
+        self.nodes = Nodes(site, self.traffic.notices)
+        self.evidence = TriggerEvidence(
+            site, self.traffic, self.slices, lambda: self.nodes.has_any)
         self._tailer = Tailer(
             site.home.gateway_files.access_log, hosts_of(self.plan),
             position=earlier(place, self.slices.place),
@@ -124,6 +127,7 @@ class Observer:
             *((f"source {name}", partial(self.sources.watch, name, self.stop))
               for name in self.plan.sources),
             ("store", self._follow_store),
+            ("gateway nodes", self._watch_nodes),
             ("recovery", lambda: self.chores.recover_runs(self.stop)),
             ("return in steps", lambda: self.stepping.watch(self.stop)),
             ("gates", self._watch_gates),
@@ -189,7 +193,7 @@ class Observer:
             self.fast.restart()
         if self.traffic.is_on_users and (fast := self.fast.firing(time.time())) is not None:
             self.acting.act(TriggerAction.ROLLBACK, fast)
-        complete = int(time.time() - SECOND_SETTLES)
+        complete = self.nodes.complete(int(time.time() - SECOND_SETTLES))
         # after a pause: no further than the log was read
         read_to = self._accumulator.newest - 1 if self._tailer.is_behind() else complete
         due = self._seconds.due(complete, read_to=read_to, most=self.watch.replay_seconds)
@@ -201,7 +205,7 @@ class Observer:
             changed = self._accumulator.pop_changed(due.seconds.stop)
             users = self._accumulator.pop_user_errors()
         self.unsaved.add(changed, users)
-        self.watch.feed([*changed, *self._later])
+        self.watch.feed([*self.nodes.merged(changed), *self._later])
         since, self.acting.users_since = self.acting.users_since, None
         if since is not None:
             self.watch.restart(since=since)
@@ -323,6 +327,11 @@ class Observer:
     def _name_left_behind(self) -> None:
         announce_left_behind(self.site, clock.now())
 
+    def _watch_nodes(self) -> None:
+        while not self.stop.wait(self.nodes.pause):
+            self._with_store("what gateway nodes measure is not read",
+                             lambda: self.nodes.poll(self.traffic.state))
+
     def _watch_gates(self) -> None:
         """Say what the gates would say now; harm that is shown rolls back at once."""
         while not self.stop.wait(self.standings.pause):
@@ -343,6 +352,7 @@ class Observer:
         What was measured comes from the store, the seconds since from the access log, which is
         read from the saved place on.
         """
+        self.nodes.restore()
         restart = Restart(self.site, self.watch, self.memory, self.acting, self._began)
         known = restart.feed()
         self._accumulator.restore(known)

@@ -30,7 +30,7 @@ from changeover.observer.notices import Notices
 from changeover.observer.restorer import BaselineRestorer
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.plan.model import PhaseKind
-from changeover.procedures import baseline, gradual_return, rollback, traffic
+from changeover.procedures import baseline, fleet, gradual_return, rollback, traffic
 from changeover.procedures.rollback import RollbackStart
 from changeover.site.site import Site
 from changeover.store import audit, firings, rollbacks, routing
@@ -373,7 +373,8 @@ class Traffic:
     def _note_confirmation(self, state: RoutingState) -> None:
         """Record when the gateway began to serve a rollback that it did not confirm at once."""
         served = self.gateway.served()
-        if served is not None and served >= state.order:
+        is_served = served is not None and served >= state.order
+        if is_served and not fleet.lost(self.site, state):
             firings.note_rollback_published(
                 self.store, self.plan.migration, epoch=state.epoch, at=clock.now())
 

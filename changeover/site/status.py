@@ -27,6 +27,7 @@ from changeover.site import (
     capacity_status,
     group_status,
     hook_status,
+    node_status,
     relay_status,
     return_status,
     route_numbers,
@@ -69,9 +70,10 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     `waiting_for` (with what alarmed guardrails, or null), `guardrails` (their newest verdict, or
     null), `gates` (what those of the present stage would say now, `is_old` when nobody judged them
     of late), `hooks`, `load` (`hook_status`), `systems` (numbers of the last 10 s), `refused` (by
-    the gateway itself, in the same time, by reason), `triggers` (`trigger_status`), `receivers`
-    (`relay_status`), `services` (seconds since their last sign of life), `ended_runs` (what no flow
-    run carries on, with what happened and what can be done), `rollback` (the newest, or null),
+    the gateway itself, in the same time, by reason), `triggers` (`trigger_status`), `nodes`
+    (`node_status`), `receivers` (`relay_status`), `services` (seconds since their last sign of
+    life), `ended_runs` (what no flow run carries on, with what happened and what can be done),
+    `rollback` (the newest, or null),
     `report` (path or null), `report_at`, `urls`.
     """
     store, migration = site.store, site.migration
@@ -102,6 +104,7 @@ def _beside(site: Site, state: RoutingState, now: datetime) -> dict[str, Any]:
     return {"routes": route_status.collect(site.plan, state, numbers),
             "returning": return_status.collect(site.store, state, now=now),
             "way_back": capacity_status.collect(site.store, site.plan, now=now),
+            "nodes": node_status.collect(site.store, state),
             "receivers": relay_status.collect(site.store, site.plan)}
 
 
@@ -224,7 +227,7 @@ def as_text(status: dict[str, Any]) -> str:
     if status["refused"]["reasons"]:
         lines.append(f"gateway: {refused_text(status['refused'])}")
     lines += map(trigger_status.as_text, status["triggers"])
-    lines += relay_status.lines(status["receivers"])
+    lines += node_status.lines(status["nodes"]) + relay_status.lines(status["receivers"])
     for name, age in status["services"].items():
         lines.append(f"{name}: last sign of life {age} s ago")
     if status["rollback"]:

@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from changeover import clock
 from changeover.domain.routing import Mode
 from changeover.plan.model import Plan
+from changeover.site import node_status
 from changeover.store import plans, publications
 from tests.integration.node.conftest import Begin, Fleet, Node
 from tests.support.processes import wait_for
@@ -57,6 +58,9 @@ def test_a_node_that_stands_still_is_named_and_holds_up_nobody(fleet: Fleet) -> 
         assert newest(fleet).startswith(
             "2 of 3 nodes confirmed, edge-3 not heard of since "), newest(fleet)
         assert newest(fleet).endswith(" UTC")
+        *_, line = node_status.lines(node_status.collect(fleet.store, state))
+        assert line.startswith(f"gateway node edge-3 (127.0.0.1:{three.port}): ready, serves ")
+        assert "which is not the newest, not heard of since" in line
         # known as silent by now: nobody waits
         moment = time.monotonic()
         state = fleet.move(Mode.EMERGENCY_ROLLBACK)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import psutil
 import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import ProgrammingError
 
 from changeover.domain.gateway_nodes import NodeState
 from changeover.domain.routing import Mode
 from changeover.store import publications
 from tests.integration.node.conftest import Fleet
-from tests.support.processes import LONGEST_PAUSE, wait_for
+from tests.store.conftest import admin
+from tests.support.processes import LONGEST_PAUSE, ROOT, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.postgres]
 
@@ -89,3 +94,33 @@ def test_a_node_is_ready_only_with_the_newest_version(fleet: Fleet) -> None:
     wait_for(is_ready, seconds=30, what="ready")
     assert seen[-1] == (200, fleet.state().version)
     assert all(version is None or status == 200 for status, version in seen[:-1])
+
+
+def test_the_rights_that_the_docs_give_a_node_are_enough(fleet: Fleet) -> None:
+    """It serves, confirms, measures, is killed and begins again; nothing else is its to read."""
+    page = (ROOT / "docs" / "fleet.md").read_text()
+    found = re.search(r"```sql\n(.*?)```", page, re.S)
+    assert found is not None
+    role = f"node_{fleet.store.engine.url.database}"
+    with admin(fleet.url) as connection:
+        for statement in found[1].replace("changeover_node", role).split(";"):
+            if statement.strip():
+                connection.execute(text(statement))
+    fleet.url = make_url(fleet.url).set(
+        username=role, password="…").render_as_string(hide_password=False)
+    edge, = fleet.start("edge-1")
+    fleet.move(Mode.GRADUAL, 5000)
+    sent = sum(edge.ask(30).values())
+    fleet.bench.fault("503")
+    sent += sum(edge.ask(10).values())  # the baseline answers; users' first errors are noted
+    edge.wait_measured(sent)
+    edge.kill()
+    edge.start()
+    edge.wait_ready()
+    sent += sum(edge.ask(10).values())
+    edge.wait_measured(sent)
+    assert edge.measured() == sent
+    assert "permission denied" not in edge.log
+    with admin(fleet.url) as connection, pytest.raises(
+            ProgrammingError, match="permission denied"):
+        connection.execute(text("SELECT * FROM approver_token"))
