@@ -73,8 +73,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     the gateway itself, in the same time, by reason), `triggers` (`trigger_status`), `nodes`
     (`node_status`), `receivers` (`relay_status`), `services` (seconds since their last sign of
     life), `ended_runs` (what no flow run carries on, with what happened and what can be done),
-    `rollback` (the newest, or null),
-    `report` (path or null), `report_at`, `urls`.
+    `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
     store, migration = site.store, site.migration
     state, cutover = routing.read(store, migration), cutovers.latest(store, migration)
