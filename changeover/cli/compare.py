@@ -49,7 +49,7 @@ def divergences(session: Session, limit: int, again: bool) -> None:
 
         plan = session.load_plan() if session.plan_file else site.plan
         today = clock.now().date()
-        judge = Judge.of(plan.shadow, plan.comparison, today=today)
+        judge = Judge.of(plan.shadow, plan.comparison, today=today, routes=plan.routes)
         with several(unit="pairs") as report:
             done, left = scores.score_again(
                 site.store, site.plan, judge, lambda number: report("scoring again", number, 0))

@@ -86,7 +86,7 @@ class RoutesOnDisk:
     def routes_of(self, plan: Plan, state: RoutingState) -> Json:
         """Return the routes of a state; under back-pressure they leave the candidate out."""
         routes = self.rendered(plan, state)
-        return withheld(routes, time_limits.beginning(plan)) if self.withholds() else routes
+        return withheld(routes, time_limits.beginnings(plan)) if self.withholds() else routes
 
     def rendered(self, plan: Plan, state: RoutingState) -> Json:
         """Return the routes of a state; with those of synthetic load where the plan has any."""

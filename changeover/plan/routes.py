@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from changeover.plan.fields import HeaderName, OneOrMore, Part, listed
+from changeover.plan.comparing import ComparisonSpec
+from changeover.plan.fields import Duration, HeaderName, OneOrMore, Part, listed
 from changeover.plan.portable import NOT_IN_ENVOY
 
 RouteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
@@ -162,6 +164,38 @@ class RouteSpec(Part):
     move: Literal["alone", "together", "never"] = Field(
         "alone", description="`alone`: at the baseline until a stage names it, or until `full`; "
         "`together`: with everything else; `never`: at the baseline also in `full`.")
+
+    timeout: Duration | None = Field(
+        None, description="Longest wait until an answer begins, per attempt; 0: no limit. Default: "
+        "that of the systems.")
+    attempt_timeout: Duration | None = Field(
+        None, description="Longest wait until the candidate's answer to a safe request begins, "
+        "before the baseline is asked. Default: the candidate's.")
+    silence: Duration | None = Field(
+        None, description="Longest time without any data within a request and its answer; 0: no "
+        "limit. Default: that of the systems.")
+
+    comparison: ComparisonSpec | None = Field(
+        None, description="How its answers are compared, instead of the plan's `comparison`; for a "
+        "route that is told by `path` and `method` alone.")
+
+    @property
+    def is_told_by_line(self) -> bool:
+        """Whether the first line of a request is enough to say that it is of this route."""
+        return not self.host and not self.header
+
+    @property
+    def limits(self) -> dict[str, timedelta]:
+        """The limits that it has of its own, by their names in a system."""
+        names = ("timeout", "attempt_timeout", "silence")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _comparison_fits(self) -> RouteSpec:
+        if self.comparison is not None and not self.is_told_by_line:
+            raise ValueError("`comparison` works with `path` and `method` only: what is saved of a "
+                             "request has no host and no headers; remove one of them")
+        return self
 
     @model_validator(mode="after")
     def _says_something(self) -> RouteSpec:

@@ -17,7 +17,9 @@ from changeover.comparison.from_plan import rules_of
 from changeover.comparison.rules import RuleSet
 from changeover.comparison.similarity import Comparison, Divergence, show
 from changeover.domain.comparisons import Compared, Example, Rescored
+from changeover.domain.route_matching import Request, route_of
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
+from changeover.plan.routes import RouteSpec
 from changeover.shadow.kept import opened, packed
 from changeover.shadow.masking import LONGEST_REQUEST, MASK, Masks, is_credential, masked_line
 
@@ -65,15 +67,33 @@ class Judge:
     headers: tuple[str, ...]
     threshold: float
     masks: Masks
+    of_routes: tuple[tuple[RouteSpec, Judge | None], ...] = ()
+    """The judge of each route that has rules of its own, in the order in which routes match."""
 
     @classmethod
     def of(
-        cls, shadow: ShadowSpec | None, comparison: ComparisonSpec | None, *, today: date
+        cls, shadow: ShadowSpec | None, comparison: ComparisonSpec | None, *, today: date,
+        routes: Iterable[RouteSpec] = (),
     ) -> Judge:
         """Return the judge of a plan."""
         spec = comparison or ComparisonSpec()
         masks = Masks(shadow.mask if shadow else ())
-        return cls(rules_of(comparison, today=today), tuple(spec.headers), spec.similarity, masks)
+        found = cls(rules_of(comparison, today=today), tuple(spec.headers), spec.similarity, masks)
+        own: list[tuple[RouteSpec, Judge | None]] = []
+        for each in routes:
+            is_own = each.comparison is not None
+            if each.is_told_by_line:
+                own.append((each, cls.of(shadow, each.comparison, today=today) if is_own else None))
+        return replace(found, of_routes=tuple(own)) if any(mine for _, mine in own) else found
+
+    def of_line(self, line: str) -> Judge:
+        """Return the judge of a request by its first line: its route's, or this one."""
+        if not self.of_routes:
+            return self
+        method, _, path = line.partition(" ")
+        route = route_of((each for each, _ in self.of_routes), Request(path, method))
+        mine = next((judge for each, judge in self.of_routes if each is route), None)
+        return mine or self
 
     def compare(self, baseline: Answer, candidate: Answer) -> Comparison:
         """Compare two answers to one request."""
@@ -87,6 +107,8 @@ class Judge:
             answers: What both systems answered.
             saves_answers: Whether the answers are saved where they differ.
         """
+        if (mine := self.of_line(asked.request)) is not self:
+            return mine.judge(asked, answers, saves_answers=saves_answers)
         baseline, candidate, again = answers.baseline, answers.candidate, answers.again
         found = self.compare(baseline, candidate)
         # Between two answers of one system: whatever differs there is noise.
@@ -124,8 +146,9 @@ class Judge:
             return None
         answers = Answers(*kept.answers)
         asked = Asked(one.at, one.request, one.request_id)
-        found = self.judge(asked, answers, saves_answers=False)
-        after = replace(found, answers=self._pack(found, answers))
+        mine = self.of_line(one.request)
+        found = mine.judge(asked, answers, saves_answers=False)
+        after = replace(found, answers=mine._pack(found, answers))
         return Rescored(key, kept.counted(one), after)
 
     def _examples(self, found: Comparison, request: str) -> dict[str, Example]:

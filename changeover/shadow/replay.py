@@ -39,7 +39,8 @@ async def run(
         concurrency: Requests under way at once.
         on_done: Called after each, for a progress bar.
     """
-    judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date())
+    judge = Judge.of(plan.shadow, plan.comparison, today=datetime.now(UTC).date(),
+                     routes=plan.routes)
     callers = {}
     for system in System:
         callers[system] = Caller(

@@ -78,7 +78,8 @@ class Shadow:
         self.tap = TapServer(files.tap_socket, self.offer, is_wanted=self.is_wanted)
         self._now = now
         self._today = now().date()
-        self._judge = Judge.of(plan.shadow, plan.comparison, today=self._today)
+        self._judge = Judge.of(
+            plan.shadow, plan.comparison, today=self._today, routes=plan.routes)
         self._queue: asyncio.Queue[Exchange] = asyncio.Queue(self.spec.queue)
         self._unsaved: list[Compared] = []
         self._saving = asyncio.Lock()
@@ -281,7 +282,8 @@ class Shadow:
         """Return the judge with today's rules: rules may expire while this runs."""
         if (today := self._now().date()) != self._today:
             self._today = today
-            self._judge = Judge.of(self.plan.shadow, self.plan.comparison, today=today)
+            self._judge = Judge.of(
+                self.plan.shadow, self.plan.comparison, today=today, routes=self.plan.routes)
         return self._judge
 
     def _may_save_answers(self) -> bool:

@@ -39,6 +39,7 @@ def routes(plan: Plan, state: RoutingState) -> list[Json]:
 
 def routes_of(plan: Plan, state: RoutingState, spec: RouteSpec) -> list[Json]:
     """Return the routes of a named part of the traffic, as Envoy tries them; not in maintenance."""
+    plan = time_limits.with_limits_of(plan, spec)
     place, mark = place_of(state, spec), choice.of_part(spec.name)
     if place is None:
         return _of_rest(plan, state, mark)

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from changeover.plan.model import Plan
+from changeover.plan.routes import RouteSpec
 
 Json = dict[str, Any]
 
@@ -40,6 +41,24 @@ _UNSENT_BYTES = 16_384
 def seconds(duration: timedelta) -> str:
     """Return a duration as Envoy writes it."""
     return f"{duration.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def with_limits_of(plan: Plan, spec: RouteSpec) -> Plan:
+    """Return the plan with the time limits of a named part of the traffic, where it has its own."""
+    if not spec.limits:
+        return plan
+    both = plan.systems
+    own = {name: getattr(both, name).model_copy(update=spec.limits)
+           for name in ("baseline", "candidate")}
+    return plan.model_copy(update={"systems": both.model_copy(update=own)})
+
+
+def beginnings(plan: Plan) -> dict[str | None, str]:
+    """Return `beginning` for each named part of the traffic, and for all else under None."""
+    found: dict[str | None, str] = {None: beginning(plan)}
+    for spec in plan.routes:
+        found[spec.name] = beginning(with_limits_of(plan, spec))
+    return found
 
 
 def beginning(plan: Plan) -> str:

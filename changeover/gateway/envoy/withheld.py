@@ -8,6 +8,7 @@ urgent work of all. A mark beside the version shows which routes Envoy serves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from changeover.gateway.envoy import choice, parts, tap, time_limits
@@ -18,16 +19,16 @@ MARK = "withheld"
 _SPECIFIER = "inline_cluster_specifier_plugin"
 
 
-def withheld(response: Json, beginning: str) -> Json:
+def withheld(response: Json, beginnings: Mapping[str | None, str]) -> Json:
     """Return rendered routes (a discovery response) with the candidate left out.
 
     Args:
         response: As `render_routes` makes it.
-        beginning: How long the baseline's answer may take to begin: the limit of one attempt on
-            these routes is the candidate's.
+        beginnings: How long the baseline's answer may take to begin, by part of the traffic: the
+            limit of one attempt on these routes is the candidate's.
     """
     return {**response, "resources": [
-        _resource(found, beginning) for found in response["resources"]]}
+        _resource(found, beginnings) for found in response["resources"]]}
 
 
 def is_withheld(resource: Json) -> bool:
@@ -36,14 +37,15 @@ def is_withheld(resource: Json) -> bool:
     return bool(stamp.get(MARK, False))
 
 
-def _resource(resource: Json, beginning: str) -> Json:
+def _resource(resource: Json, beginnings: Mapping[str | None, str]) -> Json:
     metadata = resource.get("metadata", {}).get("filter_metadata", {})
     # The version stays, so this mark alone shows whether Envoy serves these routes.
     stamp = {**metadata.get("changeover", {}), MARK: True}
     metadata = {**metadata, "changeover": stamp}
 
     def without(routes: list[Json]) -> list[Json]:
-        return [_route(route, beginning) for route in routes if not _is_tapped(route)]
+        return [_route(route, beginnings[choice.part_of(route["name"])])
+                for route in routes if not _is_tapped(route)]
 
     hosts = [parts.changed(host, without) for host in resource["virtual_hosts"]]
     return {

@@ -74,7 +74,7 @@ def test_both_attempts_say_who_was_meant(state: RoutingState, is_withheld: bool)
     """The second attempt and back-pressure draw from the same shares, under names that say so."""
     rendered = render_routes(PLAN, state)
     if is_withheld:
-        rendered = withheld(rendered, "3s")
+        rendered = withheld(rendered, {None: "3s"})
     for route in rendered["resources"][0]["virtual_hosts"][0]["routes"]:
         if "route" not in route:
             continue

@@ -59,6 +59,11 @@ def one_problem(*routes: str, **changes: Any) -> str:
     ("{name: x, host: 'shop.example:80'}", ["'shop.example:80'"]),
     ("{name: x, header: {name: x-a}}", ["any_of", "required"]),
     ("{name: x, header: {name: x-a, any_of: []}}", ["any_of"]),
+    ("{name: x, path: {exact: /x}, timeout: soon}", ["timeout", "soon", "30s"]),
+    ("{name: x, path: {exact: /x}, attempt_timeout: 5}", ["attempt_timeout", "30s"]),
+    ("{name: x, host: a.example, comparison: {ignore: [$.id]}}",
+     ["`comparison` works with `path` and `method` only"]),
+    ("{name: x, path: {exact: /x}, comparison: {ignor: [$.id]}}", ["ignor", "ignore"]),
     ("{name: x, path: {exact: /x}, move: later}", ["'later'", "alone", "together", "never"]),
 ], ids=str)
 def test_bad_route_is_refused_with_its_line(route: str, said: list[str]) -> None:

@@ -19,6 +19,7 @@ from changeover.comparison.noise import PlaceCounts, judge_places
 from changeover.comparison.similarity import show
 from changeover.domain.comparisons import Place
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
+from changeover.plan.routes import RouteSpec
 from changeover.shadow import masking
 from changeover.shadow.findings import suggest
 from changeover.shadow.judging import Answers, Asked, Judge, answer_of
@@ -41,6 +42,23 @@ def judge_of(*, mask: tuple[str, ...] = (), **plan: Any) -> Judge:
 def judged(baseline: Answer, candidate: Answer, again: Answer | None = None, **plan: Any) -> Any:
     return judge_of(**plan).judge(
         Asked(NOW, "GET /a?api_key=hush&b=1", "1"), Answers(baseline, candidate, again))
+
+
+@pytest.mark.parametrize(("line", "is_match"), [
+    ("GET /orders/7?x=1", True), ("POST /orders", False), ("GET /orders/plain", False),
+    ("GET /", False)])
+def test_route_has_rules_of_its_own(line: str, is_match: bool) -> None:
+    """The first route that matches says which rules there are; all others have the plan's."""
+    routes = [RouteSpec.model_validate(each) for each in (
+        {"name": "plain", "path": {"exact": "/orders/plain"}},
+        {"name": "orders", "path": {"prefix": "/orders"}, "method": "GET",
+         "comparison": {"ignore": ["$.at"]}})]
+    judge = Judge.of(ShadowSpec(), None, today=NOW.date(), routes=routes)
+    answers = Answers(answer(b'{"at":1}'), answer(b'{"at":2}'))
+    found = judge.judge(Asked(NOW, line, "1"), answers)
+    assert found.is_match is is_match
+    saved = judge.judge_again(1, found) if found.answers else None
+    assert saved is None or saved.after.is_match is is_match
 
 
 def test_status_and_selected_headers_count() -> None:

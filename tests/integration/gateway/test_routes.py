@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -179,6 +180,19 @@ def test_all_of_a_route_moves_also_without_keys(gateway: Bench) -> None:
     client = Client(gateway)
     assert {client.served(Asked("/orders")) for _ in range(20)} == {System.CANDIDATE}
     assert client.served(Asked("/")) is System.BASELINE
+
+
+def test_route_has_time_limits_of_its_own(tmp_path: Path) -> None:
+    """A path that must be quick is answered by the baseline after its own limit, not the system's:
+    of a minute."""
+    routes = [{"name": "quick", "path": {"exact": "/quick"}, "attempt_timeout": "200ms"}]
+    for bench in start_bench(make_plan(routes=routes), tmp_path):
+        bench.move(Mode.GRADUAL, 0, routes=(("quick", BUCKETS),))
+        assert Client(bench).served(Asked("/quick")) is System.CANDIDATE
+        bench.fault("hang")
+        began = time.monotonic()
+        assert Client(bench).served(Asked("/quick")) is System.BASELINE
+        assert time.monotonic() - began < 30
 
 
 def _serves(bench: Bench, order: tuple[int, int]) -> bool:
