@@ -20,6 +20,7 @@ from changeover.plan.fields import (
     Origin,
     Parameter,
     Part,
+    Size,
     listed,
 )
 from changeover.plan.oidc import OidcSpec
@@ -129,6 +130,17 @@ KeySources = Annotated[
 ]
 
 
+class LimitsSpec(Part):
+    """What is too large to be forwarded."""
+
+    headers: Size = Field(
+        1_024_000, ge=8_000, le=1_024_000,
+        description="Largest head of a request: its headers with the path; refused with 431.")
+    body: Size | None = Field(
+        None, ge=1, description="Largest body that a request announces; refused with 413. Default: "
+        "no limit.")
+
+
 class RoutingSpec(Part):
     """Where requests arrive and how users are identified."""
 
@@ -151,6 +163,9 @@ class RoutingSpec(Part):
     tls: UsersTlsSpec | None = Field(
         None, description="Users come over TLS 1.2 or later, in HTTP/1.1 or HTTP/2; default: "
         "without TLS.")
+    proxy_protocol: bool = Field(
+        False, description="Balancers say in the PROXY protocol (version 1 or 2) who the user is.")
+    limits: LimitsSpec | None = None
     salt: str | None = Field(
         None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$",
         description="Shuffles which users move first; costs a fifth of peak throughput.",

@@ -14,6 +14,7 @@ from changeover.domain.routing import RoutingState
 from changeover.gateway.envoy import (
     concurrency,
     forwarded,
+    limits,
     protocol,
     segment_script,
     tap,
@@ -67,6 +68,7 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
             "listeners": [{
                 "name": "users",
                 "address": {"socket_address": {"address": host, "port_value": port}},
+                **forwarded.proxy_protocol(plan),
                 "socket_options": time_limits.sockets(plan),
                 "filter_chains": [
                     {**chain, **tls.downstream(plan, files)} for chain in forwarded.filter_chains(
@@ -88,7 +90,7 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
         "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
         "request_headers_to_remove": [*protocol.ENVOYS_OWN, *user_key.removed(plan),
                                       *segment_script.headers(plan)],
-        "virtual_hosts": [virtual_host(plan, state)],
+        "virtual_hosts": [limits.limited(plan, virtual_host(plan, state))],
     }
     return with_version({"resources": [found]}, version_of(state))
 

@@ -30,6 +30,9 @@ def filter_chains(plan: Plan, manager: Callable[[int], Json]) -> list[Json]:
     """
     hops = plan.routing.trusted_hops
     # Only processes of this machine reach a gateway on loopback: a balancer, not users.
+    # A balancer that speaks the PROXY protocol knows no headers: what they say, users said.
+    if hops is None and plan.routing.proxy_protocol:
+        hops = 0
     if hops is None and listens_on_loopback(plan):
         hops = 1
     if hops is not None:
@@ -43,6 +46,23 @@ def filter_chains(plan: Plan, manager: Callable[[int], Json]) -> list[Json]:
          "filters": [manager(1)]},
         {"name": "others", "filters": [manager(0)]},
     ]
+
+
+def proxy_protocol(plan: Plan) -> Json:
+    """Return what a listener has behind balancers that say in the PROXY protocol who the user is.
+
+    Our own requests through the gateway come without it, so it is not demanded.
+    """
+    if not plan.routing.proxy_protocol:
+        return {}
+    return {"listener_filters": [{
+        "name": "envoy.filters.listener.proxy_protocol",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3."
+            "ProxyProtocol",
+            "allow_requests_without_proxy_protocol": True,
+        },
+    }]}
 
 
 def settings(hops: int) -> Json:

@@ -7,6 +7,7 @@ from typing import Any
 from changeover.gateway.envoy import (
     forwarded,
     grpc,
+    limits,
     protocol,
     segment_script,
     subsets,
@@ -49,6 +50,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
                 **protocol.common(), "idle_timeout": time_limits.LONG_LIVED},
             **time_limits.users(plan),
             **protocol.accepted(),
+            **limits.users(plan),
             # Early: before routes are chosen, so that clients cannot choose one by our headers.
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
