@@ -106,6 +106,18 @@ class BrowserClient(Client):
         if answer.status >= 400:
             raise NoticedError(f"{answer.status} for {answer.url}")
 
+    @staticmethod
+    def body(answer: Response) -> bytes | None:
+        """Return an answer's body; None where Chromium has forgotten it already."""
+        from playwright.sync_api import Error
+
+        try:
+            return answer.body()
+        except Error as error:
+            if "No resource with given identifier" in str(error):
+                return None
+            raise
+
     def end(self) -> None:
         """End Chromium."""
         if self._browser is not None:

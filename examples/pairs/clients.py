@@ -29,6 +29,8 @@ class Client(ABC):
     name: str
     pause_seconds = 0.0
     """Between one act and the next."""
+    remarks: Sequence[str] = ()
+    """What its program did by itself so that its user noticed nothing, once for each time."""
 
     def begin(self) -> None:  # noqa: B027  most have nothing to begin with
         """Start what it needs."""
@@ -156,7 +158,8 @@ class Script(Client):
     """A client library in a virtual environment of its own, used by a script.
 
     The script prints one line for each thing that it did: `ok NUMBER` with how many requests that
-    were, or `noticed TEXT`. It ends when its standard input does.
+    were, or `noticed TEXT`; before it `remark TEXT` for what becomes one of its `remarks`. It ends
+    when its standard input does.
 
     Args:
         name: What the figures call it.
@@ -165,6 +168,7 @@ class Script(Client):
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name, self._command = name, command
+        self.remarks: list[str] = []
         self._process: subprocess.Popen[str] | None = None
 
     def begin(self) -> None:
@@ -179,6 +183,9 @@ class Script(Client):
         if not line:
             raise RuntimeError(f"{self.name} ended with {self._process.wait(10)}")
         word, _, rest = line.strip().partition(" ")
+        if word == "remark":
+            self.remarks.append(rest)
+            return self.act()
         require(word == "ok", rest or line)
         return int(rest)
 

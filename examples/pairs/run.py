@@ -32,6 +32,7 @@ AFTER_SECONDS = 15.0
 """How long the clients go on when all users are at the candidate."""
 WAIT_SECONDS = 300.0
 """Longest wait for a service, or for a listed difference that was not found yet."""
+OLDER = ", begun before"
 Show = Callable[[str], None]
 
 
@@ -107,10 +108,11 @@ class Run:
                         faults=Faults({}, "", self.home.root / "faults.json"),
                         objection=lambda stage: self._objection(site))
             code = demo.run()
+            moved_at = time.time()
             before = Counter(_who(each) for each in _all(entries))
             if code == EXIT_OK:
                 time.sleep(AFTER_SECONDS)
-        after = Counter(_who(each) for each in _all(entries))
+        after = Counter(_who(each) + _since(each, moved_at) for each in _all(entries))
         result = differences.examine(site.store, site.migration, self._listed)
         return self._result(code, clients, result, (before, after))
 
@@ -135,12 +137,15 @@ class Run:
         show(result.problem or "no other differences")
         for name, number in clients.requests.items():
             show(f"{name}: {clients.acts[name]} acts, {number} requests or messages")
+        for client in clients.clients:
+            for text, number in Counter(client.remarks).items():
+                show(f"{client.name}: {number} × {text}")
         show(f"gateway until promoted: {_in_words(before)}; in {AFTER_SECONDS:.0f} s after: "
              f"{_in_words(after)}")
         for text in clients.noticed[:10]:
             show(f"NOTICED {text}")
         show(f"clients noticed: {len(clients.noticed)}")
-        bad = {"failed", "refused"} & {*before, *after}
+        bad = {"failed", "refused"} & {each.removesuffix(OLDER) for each in (*before, *after)}
         is_good = (code == EXIT_OK and not result.problem and not clients.noticed and not bad
                    and "baseline" not in after)
         show("moved, and nobody noticed" if is_good else "NOT as it should be")
@@ -155,13 +160,18 @@ def _who(entry: Entry) -> str:
     return str(served) if served is not None and 0 < status < 500 else "failed"
 
 
+def _since(entry: Entry, moved_at: float) -> str:
+    """Say of a request that ended after the move that it began before, as a long session does."""
+    return OLDER if entry.end - entry.duration_us / 1e6 < moved_at else ""
+
+
 def _all(tailer: Tailer) -> Iterator[Entry]:
     while batch := tailer.read():
         yield from batch
 
 
 def _in_words(counts: Counter[str]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
+    return "; ".join(f"{number} {name}" for name, number in sorted(counts.items()))
 
 
 def _listens(port: int) -> bool:

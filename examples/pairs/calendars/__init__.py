@@ -1,0 +1,1 @@
+"""Calendars move from Radicale 2 to Radicale 3."""

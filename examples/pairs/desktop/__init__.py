@@ -1,0 +1,1 @@
+"""A desktop in the browser (VNC over websockets) moves from websockify to websocketd."""
