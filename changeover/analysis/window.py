@@ -136,6 +136,7 @@ class Measurements:
         client_errors: Of those, answered 4xx; not the system's failure.
         user_errors: Of those, whose user saw 5xx or no answer.
         redirects: Of those, answered 3xx, but not 304.
+        keyless: Of the requests, without a user's key.
         answers: Of those, whole answers 2xx to GET.
         empty_answers: Of the answers, without a body.
         answer_bytes: Bytes of the answers' bodies together, as they were sent.
@@ -168,6 +169,7 @@ class Measurements:
     client_errors: int = 0
     user_errors: int = 0
     redirects: int = 0
+    keyless: int = 0
     answers: int = 0
     empty_answers: int = 0
     answer_bytes: int = 0
@@ -304,12 +306,10 @@ _MEASURES: Mapping[str, Callable[[Window], Measured]] = {
         (w.cpu_cores or 0) * w.process_samples, w.process_samples and w.requests + w.compared),
     "up": lambda w: _rate(w.probes_up, w.probes),
     "memory": lambda w: Measured(
-        None if w.memory_bytes is None else float(w.memory_bytes), w.process_samples
-    ),
+        None if w.memory_bytes is None else float(w.memory_bytes), w.process_samples),
     "cpu": lambda w: Measured(w.cpu_cores, w.process_samples),
     "similarity": lambda w: Measured(
-        w.similarity / w.compared if w.compared else None, w.compared
-    ),
+        w.similarity / w.compared if w.compared else None, w.compared),
     "match_rate": lambda w: _rate(w.matched, w.compared),
     "divergence_rate": lambda w: _rate(w.compared - w.matched, w.compared),
     "outcome_error_rate": lambda w: _rate(w.failures, w.outcomes),

@@ -49,6 +49,7 @@ class _Tally:
         self.numbers["client_errors"] += outcome.is_client_error
         self.numbers["user_errors"] += outcome.is_user_error
         self.numbers["redirects"] += outcome.is_redirect
+        self.numbers["keyless"] += not entry.key
         self._add_split(entry, outcome)
         if outcome.is_answer:
             self._add_answer(entry.body_bytes or 0)

@@ -17,6 +17,7 @@ from changeover.observer.throttle import LogOnce, Throttle
 from changeover.observer.workers import WorkerWatch
 from changeover.procedures.announcing import put_reminders
 from changeover.procedures.way_back_notice import can_shrink, tell_of_way_back
+from changeover.site import keyless_status
 from changeover.site.bucket_sums import BucketSums
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
@@ -126,6 +127,14 @@ class Chores:
                     "while somebody reads them: end what reads for so long (a report, a program)")
             else:
                 self._log.fine("checkpoints", "the store's log is copied again")
+
+    def tell_of_keyless(self) -> None:
+        """Notify people when many requests have no user's key.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        keyless_status.tell(self._site, now=clock.now())
 
     def remove_old_rows(self) -> None:
         """Roll up old measurements and remove what is older than the plan's retention.

@@ -286,6 +286,8 @@ class Observer:
                 self._with_store("nobody is told who has not followed", self._name_left_behind)
             if self.throttle.is_due("housekeeping", 60):
                 self._with_store("old measurements are not removed", self.chores.remove_old_rows)
+                self._with_store("nobody is told of requests without a key",
+                                 self.chores.tell_of_keyless)
 
     def _with_store(self, otherwise: str, action: Callable[[], None]) -> None:
         # each is a part of its own: a locked store can still be read

@@ -27,6 +27,7 @@ from changeover.site import (
     capacity_status,
     group_status,
     hook_status,
+    keyless_status,
     node_status,
     relay_status,
     return_status,
@@ -70,9 +71,9 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     `waiting_for` (with what alarmed guardrails, or null), `guardrails` (their newest verdict, or
     null), `gates` (what those of the present stage would say now, `is_old` when nobody judged them
     of late), `hooks`, `load` (`hook_status`), `systems` (numbers of the last 10 s), `refused` (by
-    the gateway itself, in the same time, by reason), `triggers` (`trigger_status`), `nodes`
-    (`node_status`), `receivers` (`relay_status`), `services` (seconds since their last sign of
-    life), `ended_runs` (what no flow run carries on, with what happened and what can be done),
+    the gateway itself, in the same time, by reason), `keyless`, `triggers` (`trigger_status`),
+    `nodes` (`node_status`), `receivers` (`relay_status`), `services` (seconds since their last sign
+    of life), `ended_runs` (what no flow run carries on, with what happened and what can be done),
     `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
     store, migration = site.store, site.migration
@@ -90,7 +91,9 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         "ended_runs": _ended_runs(ended, state.describe()), "waiting_for": waiting,
         "guardrails": guardrails,
         **hook_status.collect(store, migration, cutover, now=now),
-        **measured(store, migration, now), "services": _services(store, migration, now),
+        **measured(store, migration, now),
+        "keyless": keyless_status.collect(store, migration, now=now),
+        "services": _services(store, migration, now),
         "rollback": _rollback(store, migration),
         "triggers": trigger_status.triggers(store, site.plan, now=now),
         **_report(store, migration, cutover),
@@ -157,10 +160,8 @@ def _stages(store: Store, cutover: Cutover) -> list[dict[str, Any]]:
 
 def measured(store: Store, migration: str, now: datetime) -> dict[str, Any]:
     """Return the numbers of the last seconds; what the gateway refused is of neither system."""
-    windows = {}
-    for system in System:
-        windows[str(system)] = samples.window(
-            store, migration, system, start=now - WINDOW, end=now)
+    windows = {str(system): samples.window(store, migration, system, start=now - WINDOW, end=now)
+               for system in System}
     # both windows hold it: what the gateway refuses it sends to neither
     gateway = windows[System.BASELINE]
     return {
@@ -171,10 +172,8 @@ def measured(store: Store, migration: str, now: datetime) -> dict[str, Any]:
 
 def _services(store: Store, migration: str, now: datetime) -> dict[str, float]:
     """Return the seconds since each service's last sign of life."""
-    ages = {}
-    for beat in heartbeats.of(store, migration):
-        ages[beat.service] = round(max(0.0, (now - beat.at).total_seconds()), 1)
-    return ages
+    return {beat.service: round(max(0.0, (now - beat.at).total_seconds()), 1)
+            for beat in heartbeats.of(store, migration)}
 
 
 def _report(store: Store, migration: str, cutover: Cutover | None) -> dict[str, Any]:
@@ -223,6 +222,7 @@ def as_text(status: dict[str, Any]) -> str:
              *capacity_status.lines(status["way_back"]), *_cutover_lines(status)]
     for name, numbers in status["systems"].items():
         lines.append(f"{name}: {numbers_text(numbers)}")
+    lines += keyless_status.lines(status["keyless"])
     if status["refused"]["reasons"]:
         lines.append(f"gateway: {refused_text(status['refused'])}")
     lines += map(trigger_status.as_text, status["triggers"])

@@ -40,6 +40,16 @@ def test_every_request_is_in_exactly_one_sample(ends: list[int], at_once: int) -
         assert sum(row.requests for row in rows.values() if row.system == system) == len(ends)
 
 
+def test_requests_without_a_key_are_counted() -> None:
+    """Of all requests that were meant for the system; an empty key is none."""
+    accumulator, rows = Accumulator(first=0), {}
+    for key in ("ann", "", None, "bob"):
+        accumulator.add(entry(1000.2, key=key))  # type: ignore[arg-type]
+    stored(accumulator, 1001, rows)
+    found = rows["candidate", 1000]
+    assert (found.keyless, found.requests) == (2, 4)
+
+
 def test_late_line_is_added_to_its_second() -> None:
     """A line that arrives after its second was handed out is handed out with it again."""
     accumulator, rows = Accumulator(first=0), {}
