@@ -15,7 +15,7 @@ from changeover.analysis.window import Window
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.metrics import METRICS
-from changeover.plan.statuses import STATUS_RATE
+from tests.support.statuses import status_of
 
 END = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -94,9 +94,8 @@ def test_check_reason_says_how_much_data_is_missing() -> None:
 def test_check_without_any_data_is_inconclusive(metric: str, bound: str) -> None:
     """No metric passes, or fails, on an empty window."""
     value = {"share": "1%", "duration": "1s", "size": "1MB", "number": 1}[METRICS[metric].unit]
-    status = {"status": 404} if metric == STATUS_RATE else {}
     empty = Window(seconds=100)
-    assert judged(empty, metric=metric, **status, **{bound: value}).verdict is UNKNOWN
+    assert judged(empty, metric=metric, **status_of(metric), **{bound: value}).verdict is UNKNOWN
 
 
 @given(st.integers(0, 99), st.data())

@@ -24,8 +24,8 @@ from changeover.plan.metrics import METRICS
 from changeover.plan.model import Plan
 from changeover.plan.reach import unreachable
 from changeover.plan.rules import check_plan, warnings
-from changeover.plan.statuses import GRPC_STATUS, STATUS_RATE
 from changeover.plan.triggers import TriggerSpec
+from tests.support.statuses import status_of
 
 SYSTEM = {"name": "x", "url": "http://127.0.0.1:1", "process": {"command": ["x"]}}
 OTHER = {**SYSTEM, "url": "http://127.0.0.1:2"}
@@ -50,12 +50,6 @@ def trigger(metric: str, **bound: Any) -> dict[str, Any]:
     """Return a trigger over ten seconds."""
     return {"name": "t", "metric": metric, "for": "2s", "over": "10s", "action": "rollback",
             "min_samples": 5, **status_of(metric), **bound}
-
-
-def status_of(metric: str) -> dict[str, str]:
-    """Return the status that a condition needs beside this metric."""
-    known = {STATUS_RATE: {"status": "4xx"}, GRPC_STATUS: {"status": "UNAVAILABLE"}}
-    return known.get(metric, {})
 
 
 def windows(second: int) -> list[Window]:
