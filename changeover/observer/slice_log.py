@@ -11,6 +11,7 @@ from datetime import timedelta
 from changeover.analysis.sequential.counters import valued, wanted
 from changeover.analysis.sequential.slices import Slice
 from changeover.analysis.sequential.slow import bound_of, condition_of, is_timed
+from changeover.analysis.window import MAIN_GATEWAY
 from changeover.clock import now
 from changeover.domain.routing import ON_USERS
 from changeover.domain.slices import LogPlace, SlowBound
@@ -121,9 +122,16 @@ class SliceLog:
             self.tally.put(changed)
 
     def _freeze(self) -> None:
-        """Freeze from which duration on requests are slow, while everyone is on the baseline."""
+        """Freeze from which duration on requests are slow, while everyone is on the baseline.
+
+        The main machine does it for all gateways. The others read what it froze, also after users
+        were moved; and they may not read all that freezing takes.
+        """
         site, unknown = self._site, self._unfrozen()
         if not unknown or not self._throttle.is_due("freeze", FREEZE_SECONDS):
+            return
+        if site.gateway.name != MAIN_GATEWAY:
+            self._read_bounds()
             return
         # only the baseline's own times: users on the candidate would change what is slow for it
         if routing.read(site.store, site.migration).mode in ON_USERS:

@@ -21,10 +21,16 @@ ROLLBACK_SECONDS = 1.0
 POLL_SECONDS = 0.02
 
 
-def confirm(site: Site, state: RoutingState) -> str:
+def confirm(site: Site, state: RoutingState, *, is_urgent: bool = False) -> str:
     """Wait until every live node serves a state or a later one; return what is to be said of it.
 
     Nodes that were not heard of are named and not waited for: they serve what they had.
+
+    Args:
+        site: The migration.
+        state: What is to be served.
+        is_urgent: Whether users go back, a part of them too: then nobody is waited for longer than
+            in a rollback of everyone.
 
     Returns:
         As `4 of 5 nodes confirmed, edge-3 not heard of since 12:00:03 UTC`; empty without nodes.
@@ -33,7 +39,7 @@ def confirm(site: Site, state: RoutingState) -> str:
         PublishFailed: A live node does not serve it in time.
         StoreError: The store cannot be read.
     """
-    is_rollback = state.mode is Mode.EMERGENCY_ROLLBACK
+    is_rollback = is_urgent or state.mode is Mode.EMERGENCY_ROLLBACK
     seconds = ROLLBACK_SECONDS if is_rollback else PATIENCE_SECONDS
     fleet = _await(site, state, time.monotonic() + seconds)
     if not fleet.counted:

@@ -158,8 +158,12 @@ def reduce(
         actor=cause.actor, kind="rollback.partial", at=now,
         data=facts, once_key=occasion)
     audit.record(store, site.migration, event)
-    traffic.publish(site, state)
-    _soak_anew(site, now)
+    try:
+        # the observer waits 3 s for all of this, and then takes everyone back
+        traffic.publish(site, state, is_urgent=True)
+    finally:
+        # also when a gateway lags: the state stands
+        _soak_anew(site, now)
     return state
 
 

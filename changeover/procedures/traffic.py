@@ -67,8 +67,13 @@ def give_share(site: Site, stage: Stage, change: Change, author: Author) -> Rout
     return state
 
 
-def publish(site: Site, state: RoutingState) -> Publication:
+def publish(site: Site, state: RoutingState, *, is_urgent: bool = False) -> Publication:
     """Bring a routing state to the gateway and record the attempt, confirmed or not.
+
+    Args:
+        site: The migration.
+        state: What is to be served.
+        is_urgent: Whether users go back: nodes are waited for as in a rollback of everyone.
 
     Raises:
         PublishFailed: The gateway did not confirm it, or a node that is alive did not.
@@ -77,15 +82,15 @@ def publish(site: Site, state: RoutingState) -> Publication:
     with telemetry.span(
         "publish", traces.of_state(site, state), attributes=traces.facts(state)
     ):
-        return _publish(site, state)
+        return _publish(site, state, is_urgent=is_urgent)
 
 
-def _publish(site: Site, state: RoutingState) -> Publication:
+def _publish(site: Site, state: RoutingState, *, is_urgent: bool) -> Publication:
     began, at = time.monotonic(), clock.now()
     try:
         publication = site.gateway.publish(site.plan, state)
         # after its own gateway, which is served already when a node stands still
-        nodes = fleet.confirm(site, state)
+        nodes = fleet.confirm(site, state, is_urgent=is_urgent)
     except PublishFailed as failure:
         failed = Publication(
             migration=site.migration, epoch=state.epoch, version=state.version, at=at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import BigInteger, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -13,7 +14,7 @@ from changeover.domain.gateway_nodes import Fleet, GatewayNode, NodeState
 from changeover.errors import Refused
 from changeover.store.base import Base, NameKey, to_record
 from changeover.store.engine import Store, time_of
-from changeover.store.upserts import replace_in
+from changeover.store.upserts import replace_in, upsert_of
 
 KEPT = timedelta(days=7)
 """Rows of nodes that have gone, or were lost, are kept for so long."""
@@ -65,19 +66,25 @@ def join(store: Store, who: Identity) -> None:
     """
     with store.begin(is_durable=False) as session:
         now = time_of(session)
-        row = session.get(GatewayNodeRow, (who.migration, who.name), with_for_update=True)
+        row = _row_of(session, who)
         if row is not None and row.home != who.home:
             _refuse_beside(to_record(GatewayNode, row), now)
         # an Envoy that a killed agent left goes on with the routes that it had
         kept = row if row is not None and row.home == who.home else None
-        values = {
-            "migration": who.migration, "name": who.name, "address": who.address,
-            "home": who.home, "state": str(NodeState.STARTING), "started": now, "seen": now,
+        values = _new(who, now) | {
             "epoch": kept and kept.epoch, "version": kept and kept.version,
-            "confirmed_at": kept and kept.confirmed_at, "measured_until": 0, "problem": ""}
+            "confirmed_at": kept and kept.confirmed_at}
         replace_in(session, GatewayNodeRow, [values], ("migration", "name"))
         session.execute(delete(GatewayNodeRow).where(
             GatewayNodeRow.migration == who.migration, GatewayNodeRow.seen < now - KEPT))
+
+
+def _new(who: Identity, now: datetime) -> dict[str, Any]:
+    """Return the row of a node that serves nothing yet."""
+    return {
+        "migration": who.migration, "name": who.name, "address": who.address,
+        "home": who.home, "state": str(NodeState.STARTING), "started": now, "seen": now,
+        "epoch": None, "version": None, "confirmed_at": None, "measured_until": 0, "problem": ""}
 
 
 def _refuse_beside(other: GatewayNode, now: datetime) -> None:
@@ -91,12 +98,20 @@ def _refuse_beside(other: GatewayNode, now: datetime) -> None:
 
 
 def sign(store: Store, who: Identity, said: Sign) -> bool:
-    """Note a node's sign of life; return False when its name belongs to another home by now."""
+    """Note a node's sign of life; return False when its name belongs to another home by now.
+
+    A row that is missing is made anew: a database that was restored, or whose standby took over,
+    may be of before the node's start, and that must not end nodes that serve.
+    """
     with store.begin(is_durable=False) as session:
-        row = session.get(GatewayNodeRow, (who.migration, who.name), with_for_update=True)
+        row, now = _row_of(session, who), time_of(session)
+        if row is None:
+            # two homes may come at once: the first one has the name
+            session.execute(upsert_of(session)(GatewayNodeRow).values(
+                _new(who, now)).on_conflict_do_nothing())
+            row = _row_of(session, who)
         if row is None or row.home != who.home:
             return False
-        now = time_of(session)
         served = said.served or (None, None)
         # the moment of the first word of it: those who wait for the version read it
         if said.served is not None and (row.epoch, row.version) != served:
@@ -105,6 +120,10 @@ def sign(store: Store, who: Identity, said: Sign) -> bool:
         row.state, row.seen, row.address = str(said.state), now, who.address
         row.measured_until, row.problem = said.measured_until, said.problem
         return True
+
+
+def _row_of(session: Session, who: Identity) -> GatewayNodeRow | None:
+    return session.get(GatewayNodeRow, (who.migration, who.name), with_for_update=True)
 
 
 def fleet(store: Store, migration: str) -> Fleet:

@@ -10,12 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import psutil
 import pytest
 from sqlalchemy import make_url
 
 from changeover import clock
+from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Mode
+from changeover.observer.part_return import PATIENCE_SECONDS
 from changeover.plan.model import Plan
+from changeover.procedures.partial_rollback import take_part_back
 from changeover.site import node_status
 from changeover.store import plans, publications
 from tests.integration.node.conftest import Begin, Fleet, Node
@@ -69,6 +73,23 @@ def test_a_node_that_stands_still_is_named_and_holds_up_nobody(fleet: Fleet) -> 
     wait_for(lambda: (row := three.row()) and row.order == state.order, what="it follows")
     assert time.monotonic() - back < 4  # 2 s on a quiet machine
     assert three.ask(20) == {"baseline": 20}
+
+
+def test_a_part_goes_back_alone_while_a_live_node_lags(fleet: Fleet) -> None:
+    """In less than the observer waits for it: everyone would go back after that."""
+    edge, = fleet.start("edge-1")
+    fleet.move(Mode.GRADUAL, 5000)
+    psutil.Process(edge.envoy_pid).suspend()
+    began = time.monotonic()
+    try:
+        done = take_part_back(fleet.site, "segment:beta", Cause("test", "a bad cohort"), "once")
+        took = time.monotonic() - began
+    finally:
+        psutil.Process(edge.envoy_pid).resume()
+    assert not done.is_confirmed and "edge-1 still serves" in newest(fleet)
+    assert (done.state.mode, done.state.kept) == (Mode.GRADUAL, ("beta",))
+    assert took < PATIENCE_SECONDS, took
+    wait_for(lambda: (row := edge.row()) and row.order == done.state.order, what="it follows")
 
 
 class Link:

@@ -10,10 +10,13 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
 
+from changeover import clock
 from changeover.domain.gateway_nodes import NodeState
 from changeover.domain.routing import Mode
-from changeover.store import publications
-from tests.integration.node.conftest import Fleet
+from changeover.domain.slices import SlowBound
+from changeover.site.bucket_sums import opened
+from changeover.store import publications, slices
+from tests.integration.node.conftest import Begin, Fleet
 from tests.store.conftest import admin
 from tests.support.processes import LONGEST_PAUSE, ROOT, wait_for
 
@@ -96,8 +99,8 @@ def test_a_node_is_ready_only_with_the_newest_version(fleet: Fleet) -> None:
     assert all(version is None or status == 200 for status, version in seen[:-1])
 
 
-def test_the_rights_that_the_docs_give_a_node_are_enough(fleet: Fleet) -> None:
-    """It serves, confirms, measures, is killed and begins again; nothing else is its to read."""
+def restrict(fleet: Fleet) -> None:
+    """Have nodes use a role with the documented rights."""
     page = (ROOT / "docs" / "fleet.md").read_text()
     found = re.search(r"```sql\n(.*?)```", page, re.S)
     assert found is not None
@@ -108,6 +111,11 @@ def test_the_rights_that_the_docs_give_a_node_are_enough(fleet: Fleet) -> None:
                 connection.execute(text(statement))
     fleet.url = make_url(fleet.url).set(
         username=role, password="…").render_as_string(hide_password=False)
+
+
+def test_the_rights_that_the_docs_give_a_node_are_enough(fleet: Fleet) -> None:
+    """It serves, confirms, measures, is killed and begins again; nothing else is its to read."""
+    restrict(fleet)
     edge, = fleet.start("edge-1")
     fleet.move(Mode.GRADUAL, 5000)
     sent = sum(edge.ask(30).values())
@@ -124,3 +132,35 @@ def test_the_rights_that_the_docs_give_a_node_are_enough(fleet: Fleet) -> None:
     with admin(fleet.url) as connection, pytest.raises(
             ProgrammingError, match="permission denied"):
         connection.execute(text("SELECT * FROM approver_token"))
+
+
+LATENCY = {"slo": [{"metric": "latency_p95", "ratio_to_baseline": 1.5}]}
+STAGED = [{"phase": "gradual", "gates": ["slo"], "stages": [{"percent": 50, "soak": "1h"}]}]
+
+
+def timed(fleet: Fleet, bound: SlowBound, weight: int) -> int:
+    """Return how many of edge-1's requests are timed by a bound, under a split."""
+    found = slices.between(fleet.store, "bench", weight=weight, start=0, end=1 << 40)
+    return sum(int(opened(each).counts("", bound.of).requests.sum())
+               for each in found if each.gateway == "edge-1")
+
+
+def test_a_node_that_joined_before_it_was_known_what_is_slow_learns_it(begin: Begin) -> None:
+    """With the documented rights, and after users were moved: latency gates see its users."""
+    fleet = begin(gates=LATENCY, phases=STAGED)
+    restrict(fleet)
+    edge, = fleet.start("edge-1")
+    edge.wait_measured(sum(edge.ask(5).values()))
+    wait_for(lambda: slices.between(fleet.store, "bench", weight=0, start=0, end=1 << 40),
+             what="sums by bucket while nothing is known")
+    # what the main machine's observer freezes
+    bound = SlowBound("latency_p95 ratio_to_baseline 1.5", 50_000, 75_000)
+    fleet.move(Mode.GRADUAL, 5000)
+    slices.freeze(fleet.store, "bench", [bound], now=clock.now())
+
+    def is_timed() -> bool:
+        edge.ask(10)
+        return timed(fleet, bound, 5000) > 0
+
+    wait_for(is_timed, seconds=30, what="timed requests")
+    assert "outcome_sum" not in edge.log
