@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from changeover.domain.rollbacks import scope_of, scope_of_route
-from changeover.domain.routing import BUCKETS, TRIED, Change, Mode, RoutingState
+from changeover.domain.routing import BUCKETS, TRIED, Change, Mode, RoutingState, is_back
 from changeover.domain.stages import every_route
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import PhaseKind, Plan, Stage
@@ -29,7 +29,13 @@ def scopes(plan: Plan) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """What is left to the candidate after a part of the users went back."""
+    """What is left to the candidate after a part of the users went back.
+
+    Args:
+        weight, segments, epoch, kept, routes, kept_routes, mode: As in the routing state.
+        part: What goes back, `segment:NAME` or `route:NAME`; empty for one stage back.
+        version: Of the state that one stage back was decided in; None for a part.
+    """
 
     weight: int
     segments: tuple[str, ...]
@@ -38,6 +44,8 @@ class Reduced:
     routes: tuple[tuple[str, int], ...] = ()
     kept_routes: tuple[str, ...] = ()
     mode: Mode = Mode.GRADUAL
+    part: str = ""
+    version: int | None = None
 
     @classmethod
     def of(cls, state: RoutingState) -> Reduced:
@@ -47,15 +55,23 @@ class Reduced:
 
     @property
     def change(self) -> Change:
-        """The change that leads there; a rollback of everyone in between refuses it."""
+        """The change that leads there; a rollback of everyone in between refuses it.
+
+        A part goes back whatever else changed meanwhile: others may go back at the same moment.
+        """
+        if self.part:
+            return Change(takes_back=self.part, expected_epoch=self.epoch)
         return Change(
             mode=self.mode, weight=self.weight, segments=self.segments, kept=self.kept,
-            routes=self.routes, kept_routes=self.kept_routes, expected_epoch=self.epoch)
+            routes=self.routes, kept_routes=self.kept_routes, expected_epoch=self.epoch,
+            expected_version=self.version)
 
     def is_of(self, state: RoutingState) -> bool:
         """Whether a state leaves just that; a route without any share is as one not named."""
-        return replace(self, routes=tuple(sorted(
-            (name, weight) for name, weight in self.routes if weight))) == Reduced.of(state)
+        if self.part:
+            return self.epoch == state.epoch and is_back(state, self.part)
+        routes = tuple(sorted((name, weight) for name, weight in self.routes if weight))
+        return replace(self, routes=routes, version=None) == Reduced.of(state)
 
 
 def of_document(document: Mapping[str, Any]) -> Reduced:
@@ -95,7 +111,7 @@ def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
     last = lower[-1]
     return replace(
         Reduced.of(state), mode=Mode.GRADUAL, weight=last.weight, segments=last.segments,
-        routes=every_route(plan, last.shares))
+        routes=every_route(plan, last.shares), version=state.version)
 
 
 def _without_segment(state: RoutingState, name: str) -> Reduced:
@@ -106,7 +122,7 @@ def _without_segment(state: RoutingState, name: str) -> Reduced:
     left = tuple(each for each in state.segments if each != name)
     # added to those that were kept before: each segment goes back by itself
     kept = tuple(sorted({*state.kept, name}))
-    return replace(Reduced.of(state), segments=left, kept=kept)
+    return replace(Reduced.of(state), segments=left, kept=kept, part=scope_of(name))
 
 
 def _without_route(state: RoutingState, name: str) -> Reduced:
@@ -115,16 +131,21 @@ def _without_route(state: RoutingState, name: str) -> Reduced:
         raise Refused(why, next_step="Use scope `all`")
     kept = tuple(sorted({*state.kept_routes, name}))
     routes = {**dict(state.routes), name: 0}
-    return replace(Reduced.of(state), routes=tuple(sorted(routes.items())), kept_routes=kept)
+    return replace(
+        Reduced.of(state), routes=tuple(sorted(routes.items())), kept_routes=kept,
+        part=scope_of_route(name))
 
 
 def _has_fewer(plan: Plan, stage: Stage, state: RoutingState) -> bool:
     """Whether a stage has fewer users, and no route has more: shares grow from stage to stage."""
     if stage.phase not in (PhaseKind.BETA, PhaseKind.GRADUAL):
         return False
-    shares, mine = dict(stage.shares), dict(state.routes)
+    mine = dict(state.routes)
     if state.mode is Mode.CANDIDATE_ONLY:
         mine = {each.name: BUCKETS for each in plan.routes if each.move == "alone"}
+    # a route that went back alone stays where it is: it says nothing about the stages
+    shares = {name: weight for name, weight in stage.shares if name not in state.kept_routes}
+    mine = {name: weight for name, weight in mine.items() if name not in state.kept_routes}
     has_more = stage.weight > state.weight or any(
         shares[name] > mine.get(name, 0) for name in shares)
     has_less = stage.weight < state.weight or any(

@@ -179,11 +179,16 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
     A rollback while already rolled back returns the state unchanged.
 
     Raises:
-        StaleEpoch: `expected_epoch` is not the state's: a rollback came first.
-        TransitionRefused: The mode may not be left or entered this way.
+        StaleEpoch: `expected_epoch` is not the state's: a rollback came first; or
+            `expected_version` is not.
+        TransitionRefused: The mode may not be left or entered this way, or knows no such part.
         InvalidInput: `weight` or `shadow_sample` outside 0..10_000.
     """
     _refuse_stale(state, change)
+    if change.takes_back:
+        if is_back(state, change.takes_back):
+            return state
+        change = _taking_back(state, change)
     mode = change.mode or state.mode
     # said twice, by a trigger and a person: one epoch, not two
     if mode is Mode.EMERGENCY_ROLLBACK and state.mode is mode:
@@ -217,6 +222,39 @@ def _refuse_stale(state: RoutingState, change: Change) -> None:
             where=f"migration {state.migration}",
             next_step="Read `changeover history`, and start a new cutover when the cause is mended",
         )
+
+
+    if change.expected_version not in (None, state.version):
+        raise StaleEpoch(
+            f"not changed because the routing state changed meanwhile (version {state.version}, "
+            f"this began with version {change.expected_version})",
+            where=f"migration {state.migration}",
+            next_step="Look at `changeover status`, and decide again",
+        )
+
+
+def is_back(state: RoutingState, part: str) -> bool:
+    """Whether a part, `segment:NAME` or `route:NAME`, was taken back to the baseline alone."""
+    kind, _, name = part.partition(":")
+    if kind == "segment":
+        return name in state.kept and name not in state.segments
+    return name in state.kept_routes and not dict(state.routes).get(name)
+
+
+def _taking_back(state: RoutingState, change: Change) -> Change:
+    """Return the change of this very state by which a part goes back and all else stays."""
+    kind, _, name = change.takes_back.partition(":")
+    if state.mode not in (SPLIT if kind == "segment" else TRIED):
+        raise TransitionRefused(
+            f"{change.takes_back} was not taken back because the routing state is "
+            f"{state.describe()}", where=f"migration {state.migration}",
+            next_step="Use scope `all`")
+    if kind == "segment":
+        return replace(
+            change, segments=tuple(each for each in state.segments if each != name),
+            kept=tuple(sorted({*state.kept, name})))
+    return replace(
+        change, routes=((name, 0),), kept_routes=tuple(sorted({*state.kept_routes, name})))
 
 
 def _reason(state: RoutingState, change: Change, maintenance: bool) -> str:

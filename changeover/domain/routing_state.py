@@ -167,6 +167,9 @@ class Change:
         maintenance_reason: Why.
         shadow_sample: Buckets of requests to copy.
         expected_epoch: Refuse when the state's epoch is another one.
+        expected_version: Refuse when the state's version is another one.
+        takes_back: A part that goes back to the baseline, `segment:NAME` or `route:NAME`, whatever
+            else has changed: two that go back at once do not undo each other.
         is_by_person: Whether a person asked; only then does `emergency_rollback` end.
         segment_weight: Buckets of the moved segments' users for the candidate, in `returning`.
         routes: Buckets of these routes for the candidate, by name; the others stay as they are.
@@ -186,6 +189,8 @@ class Change:
     maintenance_reason: str = ""
     shadow_sample: int | None = None
     expected_epoch: int | None = None
+    expected_version: int | None = None
+    takes_back: str = ""
     is_by_person: bool = False
     segment_weight: int | None = None
     routes: tuple[tuple[str, int], ...] = ()

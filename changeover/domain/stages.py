@@ -60,14 +60,22 @@ def split_of(stage: Stage, state: RoutingState) -> int:
     """
     if not stage.routes:
         return state.weight
-    return min(0 if name in state.kept_routes else state.buckets_of(name)
-               for name in stage.routes)
+    # one that went back alone leaves the evidence of the others as it is
+    return min((state.buckets_of(name) for name in stage.routes if name not in state.kept_routes),
+               default=0)
 
 
 def is_ahead(stage: Stage, state: RoutingState) -> bool:
-    """Whether a stage has more of anything than users have now: of a route, or of the rest."""
-    has_more = any(weight > state.buckets_of(name) for name, weight in stage.shares)
-    return stage.weight > state.weight or has_more
+    """Whether a stage has more of anything than users have now, of a route or of the rest, and less
+    of nothing. A route that went back alone does not count: people give it back by its name.
+    """
+    shares = {name: weight for name, weight in stage.shares if name not in state.kept_routes}
+    here = {name: weight for name, weight in state.routes if name not in state.kept_routes}
+    has_more = stage.weight > state.weight or any(
+        weight > here.get(name, 0) for name, weight in shares.items())
+    has_less = stage.weight < state.weight or any(
+        weight > shares.get(name, 0) for name, weight in here.items())
+    return has_more and not has_less
 
 
 def stage_at(state: RoutingState, plan: Plan) -> str | None:

@@ -22,13 +22,14 @@ from changeover.gateway import tls_files
 from changeover.gateway.back_pressure import BackPressure
 from changeover.gateway.break_glass import BreakGlass
 from changeover.gateway.check import refusal
-from changeover.gateway.envoy import tls
+from changeover.gateway.envoy import time_limits, tls
 from changeover.gateway.envoy.clusters import render_clusters
 from changeover.gateway.envoy.config import (
     render_bootstrap,
     render_routes,
     version_of,
 )
+from changeover.gateway.envoy.withheld import withheld
 from changeover.gateway.files import GatewayFiles, describe_journal
 from changeover.gateway.protocol import Answer, Serving, TrafficGateway
 from changeover.gateway.routes_on_disk import (
@@ -87,7 +88,10 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
             segments=tuple(plan.routing.segments),
             routes=tuple((each.name, BUCKETS // 2) for each in plan.routes),
         )
-        reason = refusal(bootstrap, clusters, [routes, self.rendered(plan, widest)])
+        wide = self.rendered(plan, widest)
+        # Those of back-pressure, too: a rollback must never be the first to find them wrong.
+        without = withheld(wide, time_limits.beginnings(plan))
+        reason = refusal(bootstrap, clusters, [routes, wide, without])
         if reason:
             raise InvalidPlan(f"plan of {plan.migration}", [f"the gateway refuses it: {reason}"])
         with self.locked():

@@ -35,6 +35,8 @@ class SystemTransport(httpx.BaseTransport):
         self._lock = threading.Lock()
         self._stamp: trust.Stamp | None = None
         self._made: list[httpx.HTTPTransport] = []
+        self._good = 0
+        """Which of several addresses took the last connection."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; a GET of gRPC's health is asked in gRPC, and is 200 or 503.
@@ -54,16 +56,27 @@ class SystemTransport(httpx.BaseTransport):
             made.close()
 
     def _sent(self, request: httpx.Request) -> httpx.Response:
-        """Send a request to the first address that takes a connection."""
+        """Send a request to an address that takes a connection, first to the last one that did.
+
+        The time for connecting is shared out: a host that is switched off answers nothing at all.
+        """
         places = self._system.places
         if self._system.addresses is None:
             return self._newest().handle_request(request)
         problem: httpx.TransportError = httpx.ConnectError("no address")
-        for place in places:
+        limits = dict(request.extensions.get("timeout", {}))
+        if limits.get("connect") is not None:
+            limits["connect"] /= len(places)
+            request.extensions["timeout"] = limits
+        first = self._good
+        for number in (*range(first, len(places)), *range(first)):
+            place = places[number]
             # The headers keep the url's host.
             request.url = request.url.copy_with(host=place.host, port=place.port)
             try:
-                return self._newest().handle_request(request)
+                answer = self._newest().handle_request(request)
+                self._good = number
+                return answer
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 problem = error
         raise problem

@@ -11,7 +11,7 @@ from changeover.machine import trust
 from changeover.plan.endpoint import Place
 from changeover.plan.systems import SystemSpec
 from changeover.shadow.streams import Http2
-from changeover.shadow.wire import Connection, Http1
+from changeover.shadow.wire import CONNECT_SECONDS, Connection, Http1
 
 
 def dialler(spec: SystemSpec, *, most_body: int) -> Callable[[], Awaitable[Connection]]:
@@ -38,13 +38,25 @@ def dialler(spec: SystemSpec, *, most_body: int) -> Callable[[], Awaitable[Conne
             server_hostname=spec.server_name if spec.is_tls else None)
         return connection
 
+    good = 0
+
     async def connect() -> Connection:
+        """Connect to the address that took the last connection, else to another one.
+
+        Each has its share of the time: a host that is switched off answers nothing at all.
+        """
+        nonlocal good
+        places, first = spec.places, good
         problem: OSError = ConnectionRefusedError("no address")
-        for place in spec.places:
+        for number in (*range(first, len(places)), *range(first)):
             try:
-                return await connect_to(place)
+                async with asyncio.timeout(CONNECT_SECONDS / len(places)):
+                    connection = await connect_to(places[number])
             except OSError as error:
                 problem = error
+            else:
+                good = number
+                return connection
         raise problem
 
     return connect

@@ -22,8 +22,15 @@ from changeover.domain.routing import (
     decide,
     explain,
 )
-from changeover.domain.stages import change_for, everyone, has_share, is_ahead, stage_at
-from changeover.errors import InvalidInput, Refused
+from changeover.domain.stages import (
+    change_for,
+    everyone,
+    has_share,
+    is_ahead,
+    split_of,
+    stage_at,
+)
+from changeover.errors import InvalidInput, Refused, StaleEpoch
 from changeover.plan.model import Plan
 from changeover.site import route_status
 
@@ -186,6 +193,64 @@ def test_route_goes_back_alone_and_comes_again_with_the_stage(number: int) -> No
     assert decide(after, "u", route=PLAN.route("orders")) is System.BASELINE
     assert not has_share(after, stage, PLAN)
     assert has_share(apply(after, change_for(stage, PLAN, 0)), stage, PLAN)
+
+
+PARTS = ["route:orders", "route:search", "route:static", "segment:beta"]
+
+
+@given(scopes_=st.permutations(PARTS), weight=weights)
+def test_parts_that_go_back_at_once_do_not_undo_each_other(
+    scopes_: list[str], weight: int
+) -> None:
+    """Each was decided before the others were done; a second time changes nothing more."""
+    before = RoutingState(
+        "shop", Mode.GRADUAL, weight, segments=("beta",),
+        routes=(("orders", 5_000), ("search", 2_500)))
+    decided = [smaller(PLAN, before, scope) for scope in scopes_]
+    after = before
+    for left in decided:
+        after = apply(after, left.change)
+        assert left.is_of(after)
+    assert (after.kept, after.kept_routes) == (("beta",), ("orders", "search", "static"))
+    assert (after.segments, after.routes, after.weight) == ((), (), weight)
+    for left in decided:
+        assert apply(after, left.change) is after
+
+
+def test_one_stage_back_is_refused_when_a_part_went_back_meanwhile() -> None:
+    """What it would put in place is older than that."""
+    state = RoutingState("shop")
+    for stage in PLAN.stages()[:3]:
+        state = apply(state, change_for(stage, PLAN, 0))
+    stage_back = smaller(PLAN, state, "stage").change
+    state = apply(state, smaller(PLAN, state, "route:orders").change)
+    with pytest.raises(StaleEpoch, match="changed meanwhile"):
+        apply(state, stage_back)
+
+
+def test_a_route_that_went_back_alone_says_nothing_about_the_stages() -> None:
+    """One stage back is possible all the same, and the next stage by hand lowers nobody."""
+    stages, state = PLAN.stages(), RoutingState("shop")
+    for stage in stages[:3]:
+        state = apply(state, change_for(stage, PLAN, 0))
+    state = apply(state, smaller(PLAN, state, "route:orders").change)
+    assert [is_ahead(stage, state) for stage in stages] == [False, False, False, True]
+    back = apply(state, smaller(PLAN, state, "stage").change)
+    assert (back.weight, back.kept_routes) == (0, ("orders",))
+    assert decide(back, "u", route=PLAN.route("orders")) is System.BASELINE
+
+
+def test_a_route_that_went_back_alone_leaves_the_split_of_the_others() -> None:
+    """Of a stage with several routes: those that are left are judged as before."""
+    both = PLAN.phases[0].model_copy(update={"routes": ["orders", "search"]})
+    stage = PLAN.model_copy(update={"phases": [both, *PLAN.phases[1:]]}).stages()[1]
+    assert stage.routes == ("orders", "search")
+    state = RoutingState("shop", Mode.GRADUAL, routes=(("orders", 5_000), ("search", 5_000)))
+    assert split_of(stage, state) == 5_000
+    state = apply(state, smaller(PLAN, state, "route:orders").change)
+    assert split_of(stage, state) == 5_000
+    state = apply(state, smaller(PLAN, state, "route:search").change)
+    assert split_of(stage, state) == 0
 
 
 def test_one_stage_back_may_be_one_of_a_route() -> None:

@@ -44,7 +44,9 @@ def _resource(resource: Json, beginnings: Mapping[str | None, str]) -> Json:
     metadata = {**metadata, "changeover": stamp}
 
     def without(routes: list[Json]) -> list[Json]:
+        # what the gateway answers itself leads to no system, and may have no name
         return [_route(route, beginnings[choice.part_of(route["name"])])
+                if "route" in route else route
                 for route in routes if not _is_tapped(route)]
 
     hosts = [parts.changed(host, without) for host in resource["virtual_hosts"]]
@@ -60,10 +62,7 @@ def _is_tapped(route: Json) -> bool:
 
 
 def _route(route: Json, beginning: str) -> Json:
-    action = route.get("route")
-    # A maintenance answer leads to no system.
-    if action is None:
-        return route
+    action = route["route"]
     specifier = action[_SPECIFIER]
     if not choice.names_candidate(specifier):
         return route

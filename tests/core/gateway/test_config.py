@@ -25,6 +25,7 @@ from changeover.gateway.envoy.config import (
 from changeover.gateway.envoy.withheld import withheld
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
+from changeover.plan.routing import LimitsSpec
 from changeover.plan.systems import SystemSpec
 
 PLAN = Plan.model_validate({
@@ -88,6 +89,17 @@ def test_both_attempts_say_who_was_meant(state: RoutingState, is_withheld: bool)
         assert not (is_withheld and any(name.startswith(CANDIDATE_FIRST) for name in named))
         second = {choice["cluster_name"] for choice in _groups(route)[1]}
         assert not any(name.startswith(CANDIDATE_FIRST) for name in second)
+
+
+@given(state=states)
+def test_back_pressure_leaves_the_gateways_own_answers_alone(state: RoutingState) -> None:
+    """413 stays the first answer of each list, and a rollback can be written at any time."""
+    limits = LimitsSpec.model_validate({"body": "1MB"})
+    plan = PLAN.model_copy(update={"routing": PLAN.routing.model_copy(update={"limits": limits})})
+    rendered = render_routes(plan, state)
+    without = withheld(rendered, time_limits.beginnings(plan))
+    said = '"status": 413'
+    assert json.dumps(without).count(said) == json.dumps(rendered).count(said) > 0
 
 
 @given(state=states)

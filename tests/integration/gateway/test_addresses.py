@@ -117,6 +117,13 @@ def test_whoever_asks_directly_asks_an_address_that_answers(pair: Pair, tmp_path
     (answer,) = _calls(candidate, _exchange("/copy"))
     assert answer.status == 200 and b'"host": "new.internal"' in answer.body
     assert check_http(HttpCheck(kind="http", path="/"), CheckTarget(pair.plan, tmp_path))
+    with reaching.new_client(candidate, timeout=10) as client:
+        address = reaching.address(candidate)
+        assert client.get(address).json()["served_by"] == "new-2"
+        # the address that took the last connection is asked first
+        pair.begin("new-1")
+        assert client.get(address).json()["served_by"] == "new-2"
+        pair.end("new-1")
     pair.end("new-2")
     assert not reaching.is_well(candidate)
     pair.begin("new-1")
