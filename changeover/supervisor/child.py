@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,14 +62,17 @@ class Child:
         Raises:
             EnvironmentProblem: The program is missing or may not be run.
         """
-        try:
-            pid = self._launch()
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"{self.name} cannot be started: {error.strerror}", where=self.command[0],
-                next_step="Install it, or mend the command in the plan",
-            ) from error
-        self.process = psutil.Process(pid)
+        # Nobody of ours is the parent of one that outlives us: it must not begin unknown.
+        with _undisturbed() if self.outlives else contextlib.nullcontext():
+            try:
+                self.process = psutil.Process(self._launch())
+            # a missing program, no memory for a process, or one that ended at once
+            except (OSError, subprocess.SubprocessError, psutil.NoSuchProcess) as error:
+                why = getattr(error, "strerror", None) or error
+                raise EnvironmentProblem(
+                    f"{self.name} cannot be started: {why}", where=self.command[0],
+                    next_step="Install it, or mend the command in the plan",
+                ) from error
         self.is_adopted, self.is_wanted = False, True
         self._began = time.monotonic()
 
@@ -100,6 +105,19 @@ class Child:
                 self.is_adopted = self.is_wanted = True
                 self._began = time.monotonic()
                 return True
+        return False
+
+    def adopt_lost(self) -> bool:
+        """Take over the process of this command that nobody noted; return whether it lives.
+
+        A supervisor that is killed at the wrong moment leaves one that outlives it. The program and
+        its first option with a value tell it; what follows may have been changed in the plan.
+        """
+        for found in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                is_it = found.cmdline()[:3] == self.command[:3]
+                if is_it and self.adopt(found.pid, found.create_time()):
+                    return True
         return False
 
     def description(self) -> dict[str, Any]:
@@ -214,6 +232,8 @@ class _Told:
 
     def step_aside(self) -> None:
         """In the new process, before the program: go on as a child of nobody of ours."""
+        # What `_undisturbed` held back is held back here, too, and would be in the program.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         parent = os.getpid()
         if os.fork():
             os._exit(0)
@@ -222,13 +242,40 @@ class _Told:
         os.write(self._write, str(os.getpid()).encode())
 
     def pid(self) -> int:
-        """Return the number; the program has begun by now, or could not."""
-        return int(os.read(self._read, 20))
+        """Return the number; the program has begun by now, or could not.
+
+        Raises:
+            OSError: It ended before it could say it.
+        """
+        # our own end: with it open, one that says nothing would be waited for for ever
+        self._close_writing()
+        told = os.read(self._read, 20)
+        if not told:
+            raise OSError(errno.ESRCH, "it ended at once")
+        return int(told)
 
     def close(self) -> None:
         """Close both ends."""
         os.close(self._read)
-        os.close(self._write)
+        self._close_writing()
+
+    def _close_writing(self) -> None:
+        if self._write >= 0:
+            os.close(self._write)
+            self._write = -1
+
+
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back the signals that end a supervisor while the block runs; they come after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_flow_runs(home: Path) -> None:

@@ -265,7 +265,8 @@ class Stack:
         adopted = set()
         for name, child in self.children.items():
             entry = known.get(name)
-            if entry is not None and child.adopt(entry["pid"], entry["created"]):
+            is_found = entry is not None and child.adopt(entry["pid"], entry["created"])
+            if is_found or (child.outlives and child.adopt_lost()):
                 adopted.add(name)
         return adopted
 
