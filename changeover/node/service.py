@@ -195,9 +195,9 @@ class Node:
         store = self._opened
         stored = plans.load(store, self._wanted.migration)
         plan = of_node(stored, self._wanted.listen)
-        before = self._bootstrap()
+        before = self._home.gateway_files.started_with()
         self._gateway.prepare(plan, routing.read(store, plan.migration))
-        if self._envoy.is_alive and before != self._bootstrap():
+        if self._envoy.is_alive and before != self._home.gateway_files.started_with():
             self._card.note = ("its listener is that of an earlier plan: start this node again "
                                "when another serves its users")
             LOG.warning(self._card.note)
@@ -209,12 +209,6 @@ class Node:
     def _opened(self) -> Store:
         assert self._store is not None  # noqa: S101  opened before
         return self._store
-
-    def _bootstrap(self) -> bytes:
-        try:
-            return self._home.gateway_files.bootstrap.read_bytes()
-        except FileNotFoundError:
-            return b""
 
     def _serve(self, site: Site) -> None:
         """Work session after session, each with the plan that is in force, until the end."""
