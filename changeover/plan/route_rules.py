@@ -8,6 +8,7 @@ from itertools import pairwise
 from changeover.plan.conditions import Condition
 from changeover.plan.location import Location
 from changeover.plan.model import PhaseKind, Plan
+from changeover.plan.triggers import TriggerAction
 
 Found = tuple[Location, str]
 LONGEST_KEY = 64
@@ -55,6 +56,9 @@ def _measured(plan: Plan, condition: Condition, path: Location) -> Iterator[Foun
     elif route.move == "never" and (condition.of == "candidate" or condition.is_to_baseline):
         yield path, (f"route {condition.route!r} never moves, so the candidate has no request of "
                      "it; use `of: baseline` with a fixed bound, or another route")
+    elif route.move == "never" and getattr(condition, "action", None) is TriggerAction.ROLLBACK:
+        yield path, (f"route {condition.route!r} never moves, so nothing of it can be rolled back; "
+                     "use `action: alert` or `hold`")
 
 
 _NO_SEGMENTS = ("a stage of routes moves no segments: a route of its own has its own percent only; "

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from changeover.domain.messages import Message, Severity
-from changeover.domain.routing import Mode, System
+from changeover.domain.routing import SPLIT, System
 from changeover.site.site import Site
-from changeover.store import messages, routing, samples
+from changeover.store import cutovers, messages, routing, samples
 from changeover.store.engine import Store
 
 OVER = timedelta(minutes=1)
@@ -39,21 +39,24 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def tell(site: Site, *, now: datetime) -> None:
-    """Tell people once in an epoch that more requests have no key than a split should leave out.
+    """Tell people once in a cutover that more requests have no key than a split should leave out.
 
     Raises:
         StoreError: The store cannot be used.
     """
     state = routing.read(site.store, site.migration)
     found = collect(site.store, site.migration, now=now)
-    if state.mode is Mode.BASELINE_ONLY or not found["is_warned_of"]:
+    # while nobody has moved, and after a rollback, it makes no difference
+    if state.mode not in SPLIT or not found["is_warned_of"]:
         return
     if found["requests"] < LEAST_REQUESTS:
         return
+    cutover = cutovers.latest(site.store, site.migration)
     where = ("each goes to either system by chance" if site.plan.routing.keyless == "split"
              else "they stay at the baseline until `full`, and are in no comparison")
     messages.put(site.store, Message(
-        site.migration, key=f"keyless-{state.epoch}", severity=Severity.WARNING,
+        site.migration, severity=Severity.WARNING,
+        key=f"keyless-{state.epoch}-{cutover.id if cutover else 0}",
         title=f"{found['share']:.1%} of the requests of {site.migration} have no key",
         body=f"{found['keyless']} of {found['requests']} in the last minute: {where}. Name more "
         "places in `routing.key`, or give users a cookie with `routing.issue`.",

@@ -147,8 +147,9 @@ class Stack:
         before = self.gateway.files.started_with()
         self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
         if self.children["envoy"].is_alive and before != self.gateway.files.started_with():
-            self.show("note: the gateway runs on as it was started, with its address, TLS and limits "
-                      "of then; to change them, end `changeover up` with Ctrl-C and start it again")
+            self.show("note: the gateway runs on as it was started, with the address, TLS and "
+                      "limits of then; to change them, end `changeover up` with Ctrl-C and start "
+                      "it again")
         return store
 
     def _start_systems(self) -> None:

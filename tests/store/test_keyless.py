@@ -58,9 +58,10 @@ def test_share_is_shown_and_told_above_one_percent(
     assert told == wanted
 
 
-def test_nobody_is_told_before_it_matters(site: Site) -> None:
+@pytest.mark.parametrize("mode", [Mode.BASELINE_ONLY, Mode.EMERGENCY_ROLLBACK])
+def test_nobody_is_told_before_it_matters(site: Site, mode: Mode) -> None:
     """While everyone is at the baseline no key decides anything."""
     measured(site, 10)
-    routing.change(site.store, "shop", Change(mode=Mode.BASELINE_ONLY), Author("a", "b"), now=NOW)
+    routing.change(site.store, "shop", Change(mode=mode), Author("a", "b"), now=NOW)
     keyless_status.tell(site, now=NOW)
     assert not messages.newest(site.store, "shop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState, place_of
@@ -157,11 +158,22 @@ def _tapped(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
         listed.append((method, path))
     tapped = []
     for method, path in listed:
-        of_method = [string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers]
-        # A listed GET stays safe: a tapped user must not lose the second attempt for it.
-        found = _route(plan, target, of_method, is_safe=method in _SAFE_METHODS)
-        tapped.append(tap.sampled(tap.on_path(found, path), target.sample))
+        copied = partial(_copied, plan, target, headers, method, path)
+        if method == "POST":
+            # The same limits with a copy as without one.
+            tapped += grpc.routes(plan, copied)
+        tapped.append(copied())
     return tapped
+
+
+def _copied(
+    plan: Plan, target: _Target, headers: list[Json], method: str, path: str, *kinds: Json
+) -> Json:
+    """Return the route of those requests of a method and path that are copied."""
+    of_method = [*kinds, string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers]
+    # A listed GET stays safe: a tapped user must not lose the second attempt for it.
+    found = _route(plan, target, of_method, is_safe=method in _SAFE_METHODS)
+    return tap.sampled(tap.on_path(found, path), target.sample)
 
 
 def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:

@@ -11,9 +11,11 @@ import pytest
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.accesslog import classify, parse_line, refusal, statuses_of
+from changeover.gateway.envoy import tap
 from changeover.gateway.envoy.clusters import render_clusters
 from changeover.gateway.envoy.config import render_bootstrap, render_routes
 from changeover.gateway.files import GatewayFiles
+from changeover.plan.comparing import ShadowSpec
 from changeover.plan.model import Plan
 from changeover.plan.statuses import GRPC_STATUSES
 
@@ -116,3 +118,17 @@ def test_subsets_of_a_request_are_no_status() -> None:
     assert entry is not None
     assert (entry.grpc, entry.subsets) == ("UNAVAILABLE", frozenset({"segment:beta"}))
     assert parse_line(json.dumps({**LINE, "g": subsets}).encode(), {}) is not None
+
+
+def test_copied_calls_have_the_limits_of_all_calls() -> None:
+    """Whether a call is copied is a matter of chance: its deadline must not be."""
+    plan = _plan(protocol="http2")
+    shadow = ShadowSpec.model_validate({"sample": "50%", "replay_unsafe": ["POST /shop.Cart/Add"]})
+    plan = plan.model_copy(update={"shadow": shadow})
+    state = RoutingState("shop", mode=Mode.GRADUAL, weight=5_000, shadow_sample=5_000)
+    found = render_routes(plan, state)["resources"][0]["virtual_hosts"][0]["routes"]
+    copied = [each for each in found if tap.FILTER in each.get("typed_per_filter_config", {})
+              and {"name": ":method", "string_match": {"exact": "POST"}}
+              in each["match"]["headers"]]
+    limits = ["max_stream_duration" in each["route"] for each in copied]
+    assert limits == [True, False] * (len(limits) // 2) and limits

@@ -127,6 +127,15 @@ def test_trigger_of_a_route_is_urgent() -> None:
     assert "`urgent: false` does not work with `route`" in problem
 
 
+def test_a_route_that_never_moves_cannot_be_rolled_back() -> None:
+    """A trigger that would, takes back everyone: nothing of the route is at the candidate."""
+    problem = one_problem(LOGIN, phases=(
+        f"[{{phase: gradual, {PLAIN}}}]\ntriggers:\n"
+        "  - {name: x, metric: error_rate, of: baseline, above: 1%, route: login, "
+        "for: 10s, action: rollback}"))
+    assert "nothing of it can be rolled back" in problem
+
+
 def test_stages_of_routes_add_up() -> None:
     """Each stage moves its routes and leaves everything else; `full` moves all but `never`."""
     plan = parsed(
