@@ -158,6 +158,8 @@ def _advance_route(
         Refused: It is moved with everything else now, or no stage moves more of it.
     """
     route = site.plan.route(name)
+    if route is not None and route.move == "together" and name in state.kept_routes:
+        return _given_back(state, name, percent)
     if route is None or route.move != "alone":
         known = ", ".join(each.name for each in site.plan.routes if each.move == "alone")
         why = "is not defined" if route is None else f"has no place of its own (move: {route.move})"
@@ -173,6 +175,16 @@ def _advance_route(
                            where="--percent", allowed="100")
     # the rest stays where it is when this is written, not where it was read
     return Change(mode=mode, routes=((name, weight),), expected_epoch=state.epoch)
+
+
+def _given_back(state: RoutingState, name: str, percent: str | None) -> Change:
+    """Return the change by which a route that went back alone moves with everything else again."""
+    if percent is not None and _buckets(percent) != BUCKETS:
+        raise InvalidInput(f"{name} has the percentage of everything else", where="--percent",
+                           allowed="100, or none: it moves with the rest again")
+    kept = tuple(each for each in state.kept_routes if each != name)
+    # all that were kept are named: none may have gone back since this was read
+    return Change(kept_routes=kept, expected_epoch=state.epoch, expected_version=state.version)
 
 
 def _next_share(site: Site, state: RoutingState, name: str) -> int:
