@@ -185,14 +185,11 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
         InvalidInput: `weight` or `shadow_sample` outside 0..10_000.
     """
     _refuse_stale(state, change)
+    if _is_done(state, change):
+        return state
     if change.takes_back:
-        if is_back(state, change.takes_back):
-            return state
         change = _taking_back(state, change)
     mode = change.mode or state.mode
-    # said twice, by a trigger and a person: one epoch, not two
-    if mode is Mode.EMERGENCY_ROLLBACK and state.mode is mode:
-        return state
     _refuse_forbidden(state, change, mode)
     weight, segments = _shares(state, change, mode)
     maintenance = state.maintenance if change.maintenance is None else change.maintenance
@@ -212,6 +209,13 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
         version=state.version + 1,
         epoch=state.epoch + (mode in ROLLED_BACK and state.mode not in ROLLED_BACK),
     )
+
+
+def _is_done(state: RoutingState, change: Change) -> bool:
+    """Whether a rollback is said twice, by a trigger and a person: one epoch, not two."""
+    if change.takes_back:
+        return is_back(state, change.takes_back)
+    return change.mode is Mode.EMERGENCY_ROLLBACK and state.mode is change.mode
 
 
 def _refuse_stale(state: RoutingState, change: Change) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 from changeover import clock
 from changeover.analysis.window import MAIN_GATEWAY
@@ -81,17 +82,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
             replace_json(self.files.secret(name), secret)
         bootstrap = render_bootstrap(plan, self.files)
         clusters = render_clusters(plan, self.files)
-        routes = self.rendered(plan, state)
-        # Envoy sees the later stages' routes now: a segment it refuses is found before users move.
-        widest = RoutingState(
-            plan.migration, mode=Mode.GRADUAL, weight=BUCKETS // 2,
-            segments=tuple(plan.routing.segments),
-            routes=tuple((each.name, BUCKETS // 2) for each in plan.routes),
-        )
-        wide = self.rendered(plan, widest)
-        # Those of back-pressure, too: a rollback must never be the first to find them wrong.
-        without = withheld(wide, time_limits.beginnings(plan))
-        reason = refusal(bootstrap, clusters, [routes, wide, without])
+        reason = refusal(bootstrap, clusters, self._of_all_stages(plan, state))
         if reason:
             raise InvalidPlan(f"plan of {plan.migration}", [f"the gateway refuses it: {reason}"])
         with self.locked():
@@ -103,6 +94,20 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
                 self.end_streams(plan, state)
             elif not self.files.listeners.exists():
                 self.end_streams(plan, state)
+
+    def _of_all_stages(self, plan: Plan, state: RoutingState) -> list[dict[str, Any]]:
+        """Return a state's routes, and those that are still to come.
+
+        Envoy sees them now: a segment that it refuses is found before users move.
+        """
+        widest = RoutingState(
+            plan.migration, mode=Mode.GRADUAL, weight=BUCKETS // 2,
+            segments=tuple(plan.routing.segments),
+            routes=tuple((each.name, BUCKETS // 2) for each in plan.routes),
+        )
+        wide = self.rendered(plan, widest)
+        # Those of back-pressure, too: a rollback must never be the first to find them wrong.
+        return [self.rendered(plan, state), wide, withheld(wide, time_limits.beginnings(plan))]
 
     def publish(
         self, plan: Plan, state: RoutingState, *, timeout: float | None = None

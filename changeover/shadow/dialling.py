@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 
 from changeover.gateway import reaching
 from changeover.machine import trust
@@ -38,28 +40,34 @@ def dialler(spec: SystemSpec, *, most_body: int) -> Callable[[], Awaitable[Conne
             server_hostname=spec.server_name if spec.is_tls else None)
         return connection
 
-    good = 0
+    return partial(_connected, _Places([partial(connect_to, place) for place in spec.places]))
 
-    async def connect() -> Connection:
-        """Connect to the address that took the last connection, else to another one.
 
-        Each has its share of the time: a host that is switched off answers nothing at all.
-        """
-        nonlocal good
-        places, first = spec.places, good
-        problem: OSError = ConnectionRefusedError("no address")
-        for number in (*range(first, len(places)), *range(first)):
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS / len(places)):
-                    connection = await connect_to(places[number])
-            except OSError as error:
-                problem = error
-            else:
-                good = number
-                return connection
-        raise problem
+@dataclass
+class _Places:
+    """Ways to a system, and which of them took the last connection."""
 
-    return connect
+    ways: list[Callable[[], Awaitable[Connection]]]
+    good: int = 0
+
+
+async def _connected(places: _Places) -> Connection:
+    """Connect to the address that took the last connection, else to another one.
+
+    Each has its share of the time: a host that is switched off answers nothing at all.
+    """
+    ways, first = places.ways, places.good
+    problem: OSError = ConnectionRefusedError("no address")
+    for number in (*range(first, len(ways)), *range(first)):
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS / len(ways)):
+                connection: Connection = await ways[number]()
+        except OSError as error:
+            problem = error
+        else:
+            places.good = number
+            return connection
+    raise problem
 
 
 class _Tls:
