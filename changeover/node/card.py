@@ -33,6 +33,8 @@ class Card:
         """What does not hinder the routes, as a listener of an earlier plan."""
         self.is_replaced = False
         """Whether another home's node has this name by now."""
+        self._rolled_back = float("-inf")
+        """When it first read of the epoch of `wanted`."""
         self._heard: float | None = None
         self._said = float("-inf")
         self._lock = threading.Lock()
@@ -41,12 +43,20 @@ class Card:
         """Note that the store answered."""
         self._heard = time.monotonic()
 
+    def want(self, order: tuple[int, int]) -> None:
+        """Note (epoch, version) of the newest routing state."""
+        # of the first one nobody knows for how long it has been in force
+        if self.wanted is not None and order[0] > self.wanted[0]:
+            self._rolled_back = time.monotonic()
+        self.wanted = order
+
     def readiness(self) -> Readiness:
         """Return whether users may be sent here."""
         silence = None if self._heard is None else time.monotonic() - self._heard
         problem = "; ".join(filter(None, (self.problem, self.note)))
         return readiness(Known(
-            self.is_draining, self.is_serving, self.wanted, self.served, silence, problem))
+            self.is_draining, self.is_serving, self.wanted, self.served, silence, problem,
+            waiting=time.monotonic() - self._rolled_back))
 
     @property
     def is_cut_off(self) -> bool:

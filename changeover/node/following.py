@@ -39,7 +39,7 @@ class Following:
         try:
             state = routing.read(store, self._site.migration)
             card.heard()
-            card.wanted = state.order
+            card.want(state.order)
             before = card.served, card.is_serving
             self._serve(state)
             if card.is_due or before != (card.served, card.is_serving):

@@ -13,11 +13,11 @@ from changeover.domain.run_ends import Carrier, Work
 from changeover.errors import ChangeoverError, Refused, Unreachable
 from changeover.plan.model import PhaseKind, PhaseSpec
 from changeover.plan.units import format_duration
-from changeover.procedures import baseline, members, retirement_note
+from changeover.procedures import baseline, fleet, members, retirement_note
 from changeover.procedures.approvals import Question
 from changeover.procedures.levers import pull_lever
 from changeover.procedures.steps import CutoverRun, Found, Procedure
-from changeover.procedures.verification import is_measured_until
+from changeover.procedures.verification import unmeasured
 from changeover.site.site import Site
 from changeover.store import approvals, audit, carriers, cutovers, routing
 
@@ -163,13 +163,19 @@ def refuse_while_called(retirement: Retirement) -> None:
 
     Raises:
         Refused: It did.
-        Unreachable: The observer has not counted yet who called it up to now.
+        Unreachable: A gateway has not counted yet who called it up to now.
     """
     site, now = retirement.site, clock.now()
-    if not is_measured_until(site, now):
-        why = f"nobody counted who called the baseline up to {now:%F %T} UTC"
+    if late := unmeasured(site, now):
+        why = f"nobody counted who called the baseline up to {now:%F %T} UTC at {late}"
         raise Unreachable(
-            why, next_step="Check with `changeover status` whether the observer runs")
+            why, next_step="Check with `changeover status` whether the observer runs, and the "
+            "gateway nodes")
+    if silent := fleet.silent(site):
+        raise Unreachable(
+            f"nobody knows who calls the baseline at gateway nodes: {silent}",
+            next_step="Start the node again, so that it sends what it counted; one that was not "
+            "heard of for 24 h is not asked any more")
     start = now - _period(retirement.phase)
     # not before the promotion: until then it was there to answer
     start = max(start, retirement.promoted_at)

@@ -7,12 +7,15 @@ migration without nodes costs one small query, and nobody is waited for.
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
-from changeover.domain.gateway_nodes import Fleet
+from changeover import clock
+from changeover.analysis.window import MAIN_GATEWAY
+from changeover.domain.gateway_nodes import Fleet, not_heard_of
 from changeover.domain.routing import Mode, RoutingState
 from changeover.errors import PublishFailed
 from changeover.site.site import Site
-from changeover.store import gateway_nodes
+from changeover.store import gateway_nodes, samples
 
 PATIENCE_SECONDS = 3.5
 """Longer than a node that fell silent counts as live: then it is named, and not waited for."""
@@ -50,6 +53,36 @@ def confirm(site: Site, state: RoutingState, *, is_urgent: bool = False) -> str:
             text, where=f"version {state.version} (epoch {state.epoch})",
             next_step="A node that works takes it within a second; see `changeover status`")
     return text
+
+
+def measured_until(site: Site) -> dict[str, datetime | None]:
+    """Return until when each gateway's measurements are in the store; None before its first.
+
+    By words for the gateway: the main one, and each node that lives. A silent one may have counted
+    what nobody knows; see `silent`.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    found = {"the main gateway": samples.measured_until(
+        site.store, site.migration, gateway=MAIN_GATEWAY)}
+    for node in gateway_nodes.fleet(site.store, site.migration).live:
+        # one that was started again reads first what its Envoy did meanwhile
+        reached = node.measured_until
+        found[f"gateway node {node.name}"] = clock.from_timestamp(reached) if reached else None
+    return found
+
+
+def silent(site: Site) -> str:
+    """Return which nodes were not heard of lately, and since when; empty when all were.
+
+    What they measured since is not in the store: nothing that cannot be undone is decided then.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    fleet = gateway_nodes.fleet(site.store, site.migration)
+    return ", ".join(f"{node.name} {not_heard_of(node, fleet.now)}" for node in fleet.silent)
 
 
 def _await(site: Site, state: RoutingState, deadline: float) -> Fleet:

@@ -17,7 +17,7 @@ from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.errors import StoreError
 from changeover.plan.metrics import METRICS, format_value
 from changeover.procedures.steps import RollbackRun, broke
-from changeover.procedures.verification import MEASURED, is_measured_until
+from changeover.procedures.verification import MEASURED, unmeasured
 from changeover.site.site import Site
 from changeover.store import cutovers, firings, health_results
 
@@ -128,8 +128,8 @@ def _before(site: Site, record: Rollback) -> dict[str, Any]:
 
 def _after(site: Site, record: Rollback) -> dict[str, Any]:
     """Return the baseline's figures since the rollback, once some were measured."""
-    if not is_measured_until(site, record.started_at + MEASURED):
-        return {"baseline": "nothing was measured since: is the observer running?"}
+    if late := unmeasured(site, record.started_at + MEASURED):
+        return {"baseline": f"nothing was measured since at {late}: is the observer running?"}
     return {"baseline": _numbers(site, "baseline", record, minutes=5)}
 
 

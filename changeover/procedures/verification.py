@@ -18,7 +18,7 @@ from changeover.procedures import baseline, fleet
 from changeover.procedures.steps import Found, RollbackRun
 from changeover.procedures.suites import SuiteResult, problems_of
 from changeover.site.site import Site
-from changeover.store import routing, samples
+from changeover.store import routing
 
 VERIFY_SECONDS = 30.0
 MEASURED = timedelta(seconds=3)
@@ -64,10 +64,14 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
     return run.once("verify", check).detail
 
 
-def is_measured_until(site: Site, until: datetime) -> bool:
-    """Wait until the observer has stored what it measured until then; whether it has."""
+def unmeasured(site: Site, until: datetime) -> str:
+    """Wait until every gateway that lives has stored what it measured until then.
+
+    Returns:
+        Which have not: `the main gateway, gateway node edge-1`; empty when all have.
+    """
     return clock.poll_until(
-        lambda: _is_stored(site, until), bool, seconds=MEASURED_WITHIN, pause=0.2)
+        lambda: _late(site, until), operator.not_, seconds=MEASURED_WITHIN, pause=0.2)
 
 
 def rehearse(site: Site, suite: SuiteResult | None) -> list[str]:
@@ -82,21 +86,23 @@ def rehearse(site: Site, suite: SuiteResult | None) -> list[str]:
         _, problem = _length_of(site, queue)
         if problem:
             problems.append(problem)
-    if not is_measured_until(site, clock.now()):
-        problems.append("no traffic is measured: is the observer running?")
+    if late := unmeasured(site, clock.now()):
+        problems.append(f"no traffic is measured at {late}: is the observer running?")
     if not baseline.is_well(site.plan):
         problems.append("the baseline is not well")
     return problems + problems_of(suite)
 
 
-def _is_stored(site: Site, until: datetime) -> bool:
-    newest = samples.measured_until(site.store, site.migration)
-    return newest is not None and newest >= until
+def _late(site: Site, until: datetime) -> str:
+    """Return which gateways have not stored yet what they measured until a moment."""
+    return ", ".join(name for name, reached in fleet.measured_until(site).items()
+                     if reached is None or reached < until)
 
 
 def _quiet(site: Site) -> tuple[datetime, datetime]:
-    """Return the newest seconds that were measured, as [start, end)."""
-    end = samples.measured_until(site.store, site.migration) or clock.now()
+    """Return the newest seconds that all gateways measured, as [start, end)."""
+    reached = [each for each in fleet.measured_until(site).values() if each is not None]
+    end = min(reached, default=clock.now())
     return end - MEASURED, end
 
 
@@ -106,8 +112,9 @@ def _still_sent(site: Site, began: datetime) -> list[str]:
     The newest seconds count, not all since `began`: an answer that takes long is counted when it
     ends, though nothing was sent since.
     """
-    if not _is_stored(site, began + MEASURED):
-        return [f"no traffic was measured since {began:%T} UTC: is the observer running?"]
+    if late := _late(site, began + MEASURED):
+        return [f"no traffic was measured since {began:%T} UTC at {late}: "
+                "is the observer running?"]
     start, end = _quiet(site)
     still = site.metrics.window("candidate", start=start, end=end).requests
     if not still:

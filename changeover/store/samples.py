@@ -250,13 +250,15 @@ def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
     ]
 
 
-def measured_until(store: Store, migration: str) -> datetime | None:
+def measured_until(store: Store, migration: str, gateway: str | None = None) -> datetime | None:
     """Return the end of the newest second of the candidate's traffic, None before the first.
 
-    The observer writes every second, also one without requests.
+    The observer writes every second, also without requests. `gateway`: of one; None: of any.
     """
     query = select(func.max(SampleRow.at)).filter_by(
         migration=migration, system=str(System.CANDIDATE), resolution=1)
+    if gateway is not None:
+        query = query.where(SampleRow.gateway == gateway)
     with store.read() as session:
         newest = session.scalar(query)
     return None if newest is None else clock.from_timestamp(newest + 1)

@@ -10,7 +10,9 @@ import pytest
 from changeover.domain.gateway_nodes import Fleet, GatewayNode, NodeState, as_data
 from changeover.domain.routing import System
 from changeover.node import own_plan
+from changeover.node.card import Card
 from changeover.node.standing import Known, readiness
+from changeover.store.gateway_nodes import Identity
 from tests.integration.conftest import make_plan
 
 NOW = datetime(2026, 1, 2, 12, 0, 5, tzinfo=UTC)
@@ -73,12 +75,18 @@ def test_programs_get_each_node_with_whether_it_is_current() -> None:
 
 
 SERVES = Known(False, True, (0, 7), (0, 7), 0.1)
+ROLLED_BACK = {"wanted": (1, 8), "served": (0, 7)}
 
 
 @pytest.mark.parametrize(("change", "state", "words"), [
     ({}, NodeState.READY, "serves version 7 (epoch 0)"),
-    ({"served": (0, 6)}, NodeState.STARTING, "the newest is version 7"),
-    ({"served": (0, 6), "problem": "refused"}, NodeState.STARTING, "refused"),
+    # all nodes read a new version in the same moment
+    ({"served": (0, 6)}, NodeState.READY,
+     "serves version 6 (epoch 0), the newest is version 7 (epoch 0): it is being published"),
+    ({"served": (0, 6), "problem": "refused", "waiting": 60.0}, NodeState.READY, "0): refused"),
+    ({**ROLLED_BACK, "waiting": 0.9}, NodeState.READY, "the newest is version 8 (epoch 1)"),
+    ({**ROLLED_BACK, "waiting": 1.1}, NodeState.STARTING, "the newest is version 8 (epoch 1)"),
+    ({**ROLLED_BACK, "waiting": 1.1, "silence": 60.0}, NodeState.STARTING, "the newest"),
     ({"served": None}, NodeState.STARTING, "nothing yet"),
     ({"is_serving": False}, NodeState.STARTING, "Envoy does not answer"),
     ({"silence": None, "wanted": None}, NodeState.STARTING, "has not answered yet"),
@@ -86,13 +94,28 @@ SERVES = Known(False, True, (0, 7), (0, 7), 0.1)
     ({"is_draining": True}, NodeState.DRAINING, "asked to end"),
     ({"problem": "an earlier plan"}, NodeState.READY, "an earlier plan"),
 ])
-def test_a_node_is_ready_only_with_the_newest_version_and_stays_so_without_the_store(
+def test_a_node_is_ready_with_routes_of_the_present_epoch_also_without_the_store(
     change: dict[str, object], state: NodeState, words: str
 ) -> None:
-    """All nodes lose the store at once: users must go somewhere."""
+    """All nodes publish, or lose the store, at once: users must go somewhere."""
     found = readiness(replace(SERVES, **change))  # type: ignore[arg-type]
     assert found.state is state and found.is_ready is (state is NodeState.READY)
     assert words in found.text
+
+
+def test_a_rollback_that_a_node_reads_at_its_start_is_not_waited_with() -> None:
+    """An Envoy that was left may serve routes of long ago; a later one has a second."""
+    card = Card(Identity("shop", "edge-1", "home", ""))
+    card.is_serving, card.served = True, (0, 7)
+    card.heard()
+    card.want((1, 8))
+    assert not card.readiness().is_ready
+    card.served = (1, 8)
+    card.want((2, 9))
+    card.want((2, 10))
+    assert card.readiness().is_ready
+    card._rolled_back -= 1.5
+    assert not card.readiness().is_ready
 
 
 def test_a_node_has_its_own_address_and_takes_no_copies() -> None:

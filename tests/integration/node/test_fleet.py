@@ -23,7 +23,7 @@ from changeover.procedures.partial_rollback import take_part_back
 from changeover.site import node_status
 from changeover.store import plans, publications
 from tests.integration.node.conftest import Begin, Fleet, Node
-from tests.support.processes import wait_for
+from tests.support.processes import meanwhile, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.postgres]
 
@@ -73,6 +73,21 @@ def test_a_node_that_stands_still_is_named_and_holds_up_nobody(fleet: Fleet) -> 
     wait_for(lambda: (row := three.row()) and row.order == state.order, what="it follows")
     assert time.monotonic() - back < 4  # 2 s on a quiet machine
     assert three.ask(20) == {"baseline": 20}
+
+
+def test_nodes_stay_ready_while_they_publish(fleet: Fleet) -> None:
+    """All of them publish in the same moment: a load balancer would have nobody left."""
+    edge, = fleet.start("edge-1")
+    seen: list[int] = []
+
+    def ask(done: threading.Event) -> None:
+        while not done.wait(0.005):
+            seen.append(edge.ready().status_code)
+
+    with meanwhile(ask):
+        for weight in range(1000, 9000, 1000):
+            fleet.move(Mode.GRADUAL, weight)
+    assert len(seen) >= 8 and set(seen) == {200}
 
 
 def test_a_part_goes_back_alone_while_a_live_node_lags(fleet: Fleet) -> None:

@@ -6,14 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from changeover import clock
 from changeover.analysis.window import ErrorClass, Sample
+from changeover.domain.gateway_nodes import NodeState
 from changeover.domain.rollout import CutoverStatus
 from changeover.errors import Refused, Unreachable
 from changeover.procedures import baseline, verification
 from changeover.procedures.deprecation import Retirement, pull_levers, refuse_while_called
-from changeover.store import cutovers, samples
+from changeover.store import cutovers, gateway_nodes, samples
+from changeover.store.gateway_nodes import GatewayNodeRow, Identity, Sign
 from tests.integration.rollback.conftest import Open, Scene
 from tests.integration.rollback.test_finishing import levers
 
@@ -66,6 +69,47 @@ def test_baseline_whose_callers_nobody_counted_is_not_retired(
     with pytest.raises(Unreachable, match="nobody counted who called the baseline"):
         pull_levers(Retirement(site.place))
     assert site.pulled() == []
+
+
+def test_a_baseline_that_is_called_at_a_gateway_node_only_is_not_retired(
+    scene: Open, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the main gateway counted says nothing of a node that has not sent its seconds."""
+    monkeypatch.setattr(verification, "MEASURED_WITHIN", 0.5)
+    site = promoted(scene, tmp_path, "off")
+    store, now = site.place.store, int(clock.now().timestamp())
+    edge = Identity("bench", "edge-1", "home", "10.0.0.1:8100")
+    gateway_nodes.join(store, edge)
+
+    def sign(measured_until: int) -> None:
+        gateway_nodes.sign(store, edge, Sign(NodeState.READY, (0, 1), measured_until))
+
+    for until in (0, now - 60):
+        sign(until)
+        with pytest.raises(Unreachable, match=r"baseline up to .* UTC at gateway node edge-1"):
+            pull_levers(Retirement(site.place))
+    sign(now + 600)
+    refuse_while_called(Retirement(site.place))
+    with store.begin() as session:
+        session.execute(update(GatewayNodeRow).values(
+            seen=clock.now() - timedelta(seconds=10)))
+    with pytest.raises(Unreachable, match="gateway nodes: edge-1 not heard of since"):
+        pull_levers(Retirement(site.place))
+    assert site.pulled() == []
+
+
+def test_seconds_that_all_gateways_measured_show_that_nobody_is_sent_to_the_candidate(
+    scene: Open, tmp_path: Any
+) -> None:
+    """The gateway that is behind the others says until when."""
+    site = promoted(scene, tmp_path, "off")
+    store, now = site.place.store, int(clock.now().timestamp())
+    edge = Identity("bench", "edge-1", "home", "10.0.0.1:8100")
+    gateway_nodes.join(store, edge)
+    gateway_nodes.sign(store, edge, Sign(NodeState.READY, (0, 1), now - 60))
+    problem, = verification._still_sent(site.place, clock.now())
+    assert "at gateway node edge-1" in problem and "main" not in problem
+    assert verification._quiet(site.place)[1] == clock.from_timestamp(now - 60)
 
 
 def test_baseline_that_is_still_called_is_not_retired(scene: Open, tmp_path: Any) -> None:
