@@ -15,6 +15,7 @@ from changeover.gateway.accesslog import Entry, Tailer
 from changeover.gateway.hosts import hosts_of
 from changeover.gateway.long_connections import was_ended
 from changeover.node.card import Card
+from changeover.node.late import Late
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.position import Position, earlier
 from changeover.observer.seconds import Seconds
@@ -32,10 +33,6 @@ SECOND_SETTLES = 0.35
 """A second is summed this long after its end, when Envoy has flushed its log."""
 ALL_SECONDS = 1 << 30
 SLICES_SECONDS = 1.9
-SUMMED_UP_FROM = 20
-"""Seconds that come later than this may be of a minute that was summed up without them."""
-LATE_SECONDS = 10.0
-"""How long after them their minutes are summed up anew: who sums at this moment is done then."""
 LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -64,7 +61,7 @@ class Measuring:
             first=first, subsets=subsets_read(site.plan), gateway=self._name)
         self._seconds, self._throttle = Seconds(), Throttle()
         self._must_reopen, self._summed = False, 0
-        self._late: tuple[int, float] | None = None
+        self._late = Late(files.root / "late.json")
         self.is_new = threading.Event()
         """Set when there is something to send."""
 
@@ -129,26 +126,25 @@ class Measuring:
             StoreError: The store cannot be written.
         """
         until, oldest = self._summed, self._unsaved.oldest
-        self._unsaved.save(self._site.store, self._site.migration)
+        self._late.note(oldest)
+        try:
+            self._unsaved.save(self._site.store, self._site.migration)
+        finally:  # also when the store took a part only
+            self._late.note(oldest)
         self._card.measured_until = until
-        self._note_late(oldest)
-        self._sum_up_late()
+        if self._late.is_due:
+            self._sum_up_late()
+            self._late.done()
         if self._throttle.is_due("slices", SLICES_SECONDS):
             self.slices.save()
 
-    def _note_late(self, oldest: int | None) -> None:
-        """Note since when minutes may have been summed up without what was just sent."""
-        if oldest is not None and oldest < time.time() - SUMMED_UP_FROM:
-            since = min(oldest, self._late[0]) if self._late else oldest
-            self._late = since, time.monotonic()
-
     def _sum_up_late(self) -> None:
-        if self._late is None or time.monotonic() - self._late[1] < LATE_SECONDS:
+        """Sum up the minutes anew that may lack seconds which came late."""
+        if self._late.since is None:
             return
-        span = range(self._late[0] // MINUTE * MINUTE, int(time.time()))
+        span = range(self._late.since // MINUTE * MINUTE, int(time.time()))
         number = late_sums.sum_up(self._site.store, self._site.migration, self._name, span)
         LOG.info("minutes that were summed up without what came late, summed anew: %d", number)
-        self._late = None
 
     def finish(self) -> None:
         """Count and send the last requests, after Envoy has ended.
@@ -160,3 +156,5 @@ class Measuring:
         self._sum(int(time.time()) + 1)
         self.save()
         self.slices.save()
+        # not forgotten: who sums at this moment may be without them, and the next start is not
+        self._sum_up_late()

@@ -56,6 +56,10 @@ FINISH_SECONDS = 60.0
 ENVOY_PATIENCE_SECONDS = 1.0
 """Longest wait for a confirmation: signs of life must not wait longer."""
 ENVOY_SECONDS = 30.0
+SAY_SECONDS = 2.0
+"""Longest wait for the store when it is told of the end."""
+END_SECONDS = 20.0
+"""Longest wait for the store to take the last measurements; the next start reads them again."""
 
 
 @dataclass(frozen=True)
@@ -265,14 +269,15 @@ class Node:
     def _finish(self, session: Session) -> None:
         """Serve on while load balancers notice, wait for the last answers, and say goodbye."""
         self._card.is_draining = True
-        self._say(None)
-        LOG.info("draining for %g s", self._wanted.drain)
+        # before the store is told, which may hang
         with contextlib.suppress(Unreachable):
             self._gateway.admin.serve_no_more()
+        self._say(None)
+        LOG.info("draining for %g s", self._wanted.drain)
         self._while_draining(session, self._wanted.drain, lambda: False)
         self._while_draining(session, FINISH_SECONDS, self._is_idle)
         self._keeper.stop()
-        session.end()
+        _within(END_SECONDS, "sending what was measured last", session.end)
         self._say(Sign(NodeState.GONE, self._card.served, self._card.measured_until))
         LOG.info("gone")
 
@@ -291,10 +296,23 @@ class Node:
             return True
 
     def _say(self, said: Sign | None) -> None:
-        try:
-            self._card.sign(self._opened, said=said)
-        except StoreError as error:
-            LOG.error("not said to the store: %s", error)
+        def say() -> None:
+            try:
+                self._card.sign(self._opened, said=said)
+            except StoreError as error:
+                LOG.error("not said to the store: %s", error)
+
+        _within(SAY_SECONDS, "saying to the store that it ends", say)
+
+
+def _within(seconds: float, what: str, work: Callable[[], None]) -> None:
+    """Do something that uses the store; go on without it when the store hangs."""
+    # in a thread: who waits for a store that hangs cannot be interrupted
+    thread = threading.Thread(target=work, name=what, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        LOG.error("%s is not waited for: the store does not answer", what)
 
 
 class Stopping:

@@ -179,6 +179,21 @@ def test_a_node_that_is_cut_off_goes_on_says_so_and_is_right_again(fleet: Fleet)
     assert "cut off" not in edge.ready().text
 
 
+def test_a_node_ends_in_order_while_the_store_hangs(fleet: Fleet) -> None:
+    """Users are asked to go, and it ends: nobody waits for a database that may not come."""
+    link, fleet.url = link_of(fleet.url)
+    edge, = fleet.start("edge-1")
+    edge.wait_measured(sum(edge.ask(5).values()))
+    process, envoy = edge.process, edge.envoy_pid
+    assert process is not None
+    # at once: its connections stand open, and no answer comes
+    link.is_cut = True
+    process.terminate()
+    assert process.wait(60) == 0
+    assert edge.log.rstrip().endswith("gone")
+    assert not psutil.pid_exists(envoy)
+
+
 def test_being_cut_off_is_said_in_the_log_once(fleet: Fleet) -> None:
     """Not ten times a second."""
     link, fleet.url = link_of(fleet.url)
