@@ -32,7 +32,7 @@ class Card:
         self.note = ""
         """What does not hinder the routes, as a listener of an earlier plan."""
         self.is_replaced = False
-        """Whether another home's node has this name by now."""
+        """Whether another home's node, or one with a copy of this home, has this name by now."""
         self._rolled_back = float("-inf")
         """When it first read of the epoch of `wanted`."""
         self._heard: float | None = None

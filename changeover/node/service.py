@@ -123,7 +123,8 @@ class Node:
         if self._card.is_replaced:
             raise Refused(
                 f"ended because another machine's node is called {self._wanted.name} now",
-                next_step="Give each node a name of its own with --name")
+                next_step="Give each node a name of its own with --name, and a home that is "
+                "no copy of another node's")
 
     def _begin(self) -> None:
         before = self._home.settings()
@@ -188,7 +189,7 @@ class Node:
     def _prepared(self) -> Site:
         if self._store is None:
             self._store = Store.open(self._wanted.url, timeout=STORE_SECONDS)
-        gateway_nodes.join(self._store, self._card.who)
+        self._card.who = gateway_nodes.join(self._store, self._card.who)
         site = self._site()
         for warning in warnings(site.plan):
             LOG.warning("note: %s", warning)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,12 +40,13 @@ class GatewayNodeRow(Base):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a node is; see `GatewayNode`."""
+    """Who a node is; see `GatewayNode`. It has joined when it knows its start."""
 
     migration: str
     name: str
     home: str
     address: str
+    started: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,11 @@ class Sign:
     problem: str = ""
 
 
-def join(store: Store, who: Identity) -> None:
+def join(store: Store, who: Identity) -> Identity:
     """Note that a node starts; it serves nothing yet.
+
+    Returns:
+        The node with the moment of its start, which tells it from a later start with the same home.
 
     Raises:
         Refused: Another home's node of this name is at work.
@@ -77,6 +81,7 @@ def join(store: Store, who: Identity) -> None:
         replace_in(session, GatewayNodeRow, [values], ("migration", "name"))
         session.execute(delete(GatewayNodeRow).where(
             GatewayNodeRow.migration == who.migration, GatewayNodeRow.seen < now - KEPT))
+        return replace(who, started=now)
 
 
 def _new(who: Identity, now: datetime) -> dict[str, Any]:
@@ -98,8 +103,9 @@ def _refuse_beside(other: GatewayNode, now: datetime) -> None:
 
 
 def sign(store: Store, who: Identity, said: Sign) -> bool:
-    """Note a node's sign of life; return False when its name belongs to another home by now.
+    """Note a node's sign of life; return False when its name belongs to another by now.
 
+    That is another home, or a later start with the same home: a copy of it on another machine.
     A row that is missing is made anew: a database that was restored, or whose standby took over,
     may be of before the node's start, and that must not end nodes that serve.
     """
@@ -108,10 +114,13 @@ def sign(store: Store, who: Identity, said: Sign) -> bool:
         if row is None:
             # two homes may come at once: the first one has the name
             session.execute(upsert_of(session)(GatewayNodeRow).values(
-                _new(who, now)).on_conflict_do_nothing())
+                _new(who, who.started or now)).on_conflict_do_nothing())
             row = _row_of(session, who)
-        if row is None or row.home != who.home:
+        started = who.started or now
+        if row is None or row.home != who.home or row.started > started:
             return False
+        # a row of a restored database may be of an earlier start
+        row.started = started
         served = said.served or (None, None)
         # the moment of the first word of it: those who wait for the version read it
         if said.served is not None and (row.epoch, row.version) != served:
