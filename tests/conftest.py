@@ -4,8 +4,8 @@ Made-up examples have all the time they need: a busy machine pauses any process.
 them than a developer waits for (`--hypothesis-profile=thorough`).
 
 Files are handed to the workers whole and in this order (`--dist loadfile --no-loadscope-reorder`).
-At the end come the whole migrations, with the machine to themselves: their limits are those of a
-real plan (milliseconds, megabytes), and a machine that is busy with other tests breaks them.
+At the end come the whole migrations, two at a time and beside nothing else: their limits are those
+of a real plan (milliseconds, megabytes), which a machine that is busy with other tests breaks.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class OneSiteAtATime(LoadFileScheduling):
 
     A site keeps more than one core busy: two of them beside each other only wait for each other. A
     worker whose own files are used up helps with the others'. When only whole migrations are left,
-    workers end, and the last one runs them one after the other.
+    workers end, and the last two run them: each stack mostly waits.
     """
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         others = [each for each in self.nodes if each is not node and not each.shutting_down]
-        if others and all(_is_migration(path) for path in self.workqueue):
+        if len(others) > 1 and all(_is_migration(path) for path in self.workqueue):
             node.shutdown()
             return
         is_first = node is self.nodes[0]
