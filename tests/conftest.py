@@ -63,14 +63,15 @@ class OneSiteAtATime(LoadFileScheduling):
     """
 
     def _assign_work_unit(self, node: WorkerController) -> None:
+        ordinary = [path for path in self.workqueue if not _is_migration(path)]
         others = [each for each in self.nodes if each is not node and not each.shutting_down]
-        if len(others) > 1 and all(_is_migration(path) for path in self.workqueue):
+        if not ordinary and len(others) > 1:
             node.shutdown()
             return
         is_first = node is self.nodes[0]
-        own = next((path for path in self.workqueue if _is_of_site(path) == is_first), None)
-        if own is not None:
-            self.workqueue.move_to_end(own, last=False)
+        own = [path for path in ordinary if _is_of_site(path) == is_first] or ordinary
+        if own:
+            self.workqueue.move_to_end(own[0], last=False)
         super()._assign_work_unit(node)
 
 
