@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from tests.support.processes import LONGEST_PAUSE
+from tests.support.background import in_background
 
 
 class Http2System:
@@ -42,31 +41,14 @@ class Http2System:
         tls: ssl.SSLContext | None = None,
     ) -> Iterator[None]:
         """Serve on a port, or at a Unix socket's path, until the block ends."""
-        ready = threading.Event()
-
         async def serve() -> None:
             if path is not None:
                 await asyncio.start_unix_server(self._talk, path, ssl=tls)
             else:
                 await asyncio.start_server(self._talk, "127.0.0.1", port, ssl=tls)
-            ready.set()
 
-        def run() -> None:
-            self._loop.run_until_complete(serve())
-            self._loop.run_forever()
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0.05))
-            self._loop.close()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            assert ready.wait(LONGEST_PAUSE)
+        with in_background(self._loop, serve):
             yield
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         certificate = writer.get_extra_info("peercert")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Iterator
 
-from tests.support.processes import LONGEST_PAUSE
+from tests.support.background import in_background
 
 STREAM_PIECES = 8
 ANSWER = b"HTTP/1.1 200 OK\r\nserver: mine\r\n"
@@ -83,28 +82,9 @@ class OddSystem:
     @contextlib.contextmanager
     def serving(self, port: int) -> Iterator[None]:
         """Serve on a port until the block ends."""
-        ready = threading.Event()
-
-        async def serve() -> None:
-            await asyncio.start_server(self._handle, "127.0.0.1", port)
-            ready.set()
-
-        def run() -> None:
-            self._loop.run_until_complete(serve())
-            self._loop.run_forever()
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0.05))
-            self._loop.close()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            assert ready.wait(LONGEST_PAUSE)
+        with in_background(self._loop, lambda: asyncio.start_server(
+                self._handle, "127.0.0.1", port)):
             yield
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join()
 
 
 async def _answer_at_length(writer: asyncio.StreamWriter, size: int) -> None:

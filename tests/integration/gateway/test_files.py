@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from changeover.gateway.publish import Gateway
 from tests.integration.conftest import make_plan
 from tests.integration.gateway.kinds import asks
 from tests.integration.gateway.wire import END, exchange
+from tests.support.background import in_background
 from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
 
 pytestmark = pytest.mark.integration
@@ -54,32 +54,17 @@ async def _upload(request: web.Request) -> web.Response:
 @contextlib.contextmanager
 def _serving(folder: Path, port: int) -> Iterator[None]:
     """Serve a folder and take uploads until the block ends."""
-    loop, ready = asyncio.new_event_loop(), threading.Event()
+    app = web.Application(client_max_size=2 * SIZE)
+    app.router.add_static("/files", folder)
+    app.router.add_post("/upload", _upload)
+    runner, loop = web.AppRunner(app), asyncio.new_event_loop()
 
-    async def serve() -> web.AppRunner:
-        app = web.Application(client_max_size=2 * SIZE)
-        app.router.add_static("/files", folder)
-        app.router.add_post("/upload", _upload)
-        runner = web.AppRunner(app)
+    async def serve() -> None:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
-        return runner
 
-    def run() -> None:
-        runner = loop.run_until_complete(serve())
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        assert ready.wait(LONGEST_PAUSE)
+    with in_background(loop, serve):
         yield
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
 
 
 @pytest.fixture(scope="module")
