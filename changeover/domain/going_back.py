@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from changeover.domain.rollbacks import scope_of, scope_of_route
-from changeover.domain.routing import BUCKETS, TRIED, Change, Mode, RoutingState, is_back
+from changeover.domain.routing import BUCKETS, TRIED, Change, Mode, RoutingState, apply, is_back
 from changeover.domain.stages import every_route
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import PhaseKind, Plan, Stage
@@ -95,15 +95,13 @@ def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
         InvalidInput: `scope` is not understood.
         Refused: There is nothing smaller to go back to; roll back all then.
     """
-    kind, _, name = scope.partition(":")
+    kind = scope.partition(":")[0]
     if scope not in scopes(plan) or scope in (ALL, STEPS):
         known = [each for each in scopes(plan) if ":" in each]
         raise InvalidInput(
             f"scope {scope!r} is unknown", allowed=", ".join([ALL, STAGE, *known]))
-    if kind == "segment":
-        return _without_segment(state, name)
-    if kind == "route":
-        return _without_route(state, name)
+    if kind in ("segment", "route"):
+        return _without_part(state, scope)
     lower = [stage for stage in plan.stages() if _has_fewer(plan, stage, state)]
     if not lower:
         why = "not done because no stage has fewer users"
@@ -114,26 +112,16 @@ def smaller(plan: Plan, state: RoutingState, scope: str) -> Reduced:
         routes=every_route(plan, last.shares), version=state.version)
 
 
-def _without_segment(state: RoutingState, name: str) -> Reduced:
-    if state.mode is not Mode.GRADUAL:
+def _without_part(state: RoutingState, part: str) -> Reduced:
+    if part.startswith("segment:") and state.mode is not Mode.GRADUAL:
         why = (f"not done because the routing state is {state.describe()}, "
                "which knows no segments")
         raise Refused(why, next_step="Use scope `stage` or `all`")
-    left = tuple(each for each in state.segments if each != name)
-    # added to those that were kept before: each segment goes back by itself
-    kept = tuple(sorted({*state.kept, name}))
-    return replace(Reduced.of(state), segments=left, kept=kept, part=scope_of(name))
-
-
-def _without_route(state: RoutingState, name: str) -> Reduced:
     if state.mode not in TRIED:
         why = f"not done because the routing state is {state.describe()}"
         raise Refused(why, next_step="Use scope `all`")
-    kept = tuple(sorted({*state.kept_routes, name}))
-    routes = {**dict(state.routes), name: 0}
-    return replace(
-        Reduced.of(state), routes=tuple(sorted(routes.items())), kept_routes=kept,
-        part=scope_of_route(name))
+    # added to those that were kept before: each goes back by itself
+    return replace(Reduced.of(apply(state, Change(takes_back=part))), part=part)
 
 
 def _has_fewer(plan: Plan, stage: Stage, state: RoutingState) -> bool:

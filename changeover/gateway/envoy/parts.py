@@ -47,18 +47,6 @@ def changed(host: Json, change: Callable[[Routes], Routes]) -> Json:
         "on_no_match": _changed(matcher["on_no_match"], change)}}
 
 
-def all_routes(host: Json) -> Routes:
-    """Return every route of a virtual host, in the order in which they stand."""
-    found: Routes = []
-
-    def note(those: Routes) -> Routes:
-        found.extend(those)
-        return those
-
-    changed(host, note)
-    return found
-
-
 def _listed(name: str, found: Routes) -> Json:
     return {"action": {"name": name, "typed_config": {"@type": _LIST, "routes": found}}}
 
