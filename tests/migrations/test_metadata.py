@@ -21,7 +21,7 @@ def test_a_fault_ends_in_a_rollback_and_the_next_begins_anew(running: Migration)
         running.wait_fired(trigger)
         running.wait_rolled_back()
         running.end_fault(kind)
-    wait_for(lambda: running.users()["answered"] > 100, what="users go on")
+    wait_for(lambda: running.count("answered") > 100, what="users go on")
 
 
 def test_a_demo_that_cannot_be_is_refused_in_one_line(tmp_path: Path) -> None:

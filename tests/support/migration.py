@@ -73,10 +73,14 @@ class Migration:
         found: dict[str, Any] = json.loads((self.home.root / "load.json").read_text())
         return found
 
+    def count(self, name: str) -> int:
+        """Return one of the users' counts; it is missing from the file until it is first counted."""
+        return int(self.users().get(name, 0))
+
     def after_answers(self, number: int) -> Callable[[], bool]:
         """Return a condition that is met when users have got so many more answers than now."""
-        before = self.users()["answered"]
-        return lambda: self.users()["answered"] >= before + number
+        before = self.count("answered")
+        return lambda: self.count("answered") >= before + number
 
     def begin(self, kind: str) -> None:
         """Begin a fault, however busy the process is that is to suffer from it."""
