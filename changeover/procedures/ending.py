@@ -7,7 +7,7 @@ from changeover.analysis.gate import StageDecision
 from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import Cutover, CutoverStatus
-from changeover.procedures import rollback, stages
+from changeover.procedures import rollback
 from changeover.procedures.notices import notify
 from changeover.procedures.steps import CutoverRun
 from changeover.store import cutovers, rollbacks, routing
@@ -26,9 +26,6 @@ def close(run: CutoverRun, status: CutoverStatus, reason: str) -> Cutover:
     Returns:
         The cutover as it ended.
     """
-    # first: a stage that is open in a cutover that has ended would soak for ever
-    if status is CutoverStatus.ROLLED_BACK:
-        stages.close_open(run, reason)
     ended = cutovers.finish(
         run.site.store, run.id, status, outcome=reason, now=clock.now())
     # as it ended, which need not be what was asked for: the first end stands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from changeover import clock
 from changeover.analysis.gate import StageDecision
-from changeover.domain.rollout import PASSED, StageAction, StageStatus
+from changeover.domain.rollout import PASSED, StageAction
 from changeover.errors import StaleEpoch
 from changeover.procedures.steps import CutoverRun
 from changeover.store import cutovers, instructions
@@ -38,17 +38,6 @@ def recheck_later(run: CutoverRun, stage: str) -> None:
     rechecks = record.rechecks if record else 0
     until = clock.now() + patience.recheck
     cutovers.extend_soak(store, run.id, stage, until=until, rechecks=rechecks + 1)
-
-
-def close_open(run: CutoverRun, reason: str) -> None:
-    """Close the stage that was open when a rollback came."""
-    store = run.site.store
-    for record in cutovers.stages(store, run.id):
-        # what was promoted before stays so: the report tells how far it came
-        if record.decided_at is None:
-            cutovers.decide(
-                store, run.id, record.key, reason=reason,
-                now=clock.now(), status=StageStatus.ROLLED_BACK)
 
 
 def has_begun(run: CutoverRun) -> bool:

@@ -171,10 +171,16 @@ def all_of(store: Store, migration: str) -> list[Cutover]:
 def finish(
     store: Store, cutover_id: int, status: CutoverStatus, *, outcome: str, now: datetime
 ) -> Cutover:
-    """Close a cutover; the first final status stands, later calls return it."""
+    """Close a cutover; the first final status stands, later calls return it.
+
+    Whoever closes it after a rollback closes the stage that was open, too: a stage that is open in
+    a cutover that has ended would soak for ever.
+    """
     with store.begin() as session:
         row = lock_in(session, cutover_id)
         if row.status == CutoverStatus.RUNNING:
+            if status is CutoverStatus.ROLLED_BACK:
+                _close_open(session, row, outcome, now)
             row.status, row.outcome, row.ended_at = status, outcome, now
             note_in(session, row, f"cutover.{status}", {"outcome": outcome}, now=now)
             carriers.drop_in(session, row.migration, subject(cutover_id))
@@ -274,6 +280,14 @@ def decide_in(
         row.status, row.reason, row.decided_at = status, reason, now
         note_in(session, cutover, f"stage.{status}", {"stage": key, "reason": reason}, now=now)
     return row
+
+
+def _close_open(session: Session, cutover: CutoverRow, reason: str, now: datetime) -> None:
+    keys = session.scalars(select(StageRow.key).where(
+        StageRow.cutover_id == cutover.id, StageRow.decided_at.is_(None)))
+    # what was promoted before stays so: the report tells how far it came
+    for key in keys.all():
+        decide_in(session, cutover, key, (StageStatus.ROLLED_BACK, reason), now=now)
 
 
 def _first(store: Store, migration: str, *conditions: Any) -> Cutover | None:

@@ -150,11 +150,14 @@ class Demo:
         """Show a line whenever something changed, and every five seconds."""
         stage = now["stages"][-1] if now["stages"] else {"key": "start", "status": ""}
         doing = "waits for approval" if now["waiting_for"] else stage["status"]
+        change = f"{stage['key']} {doing} {now['routing']['version']}"
         if step := now["procedure"]:
             # during all other stages the newest step is an old one
             is_around = not now["stages"] or stage["key"] == self.site.plan.stages()[-1].key
-            doing += f", {step['step']}: {step['detail']}" if is_around else ""
-        change = f"{stage['key']} {doing} {now['routing']['version']}"
+            said = f", {step['step']}: {step['detail']}" if is_around else ""
+            change += said
+            # told once: a step's text is long, and the lines after it are of the same step
+            doing += said if change != self._shown else ""
         if change == self._shown and time.monotonic() - self._shown_at < 5:
             return
         self._shown, self._shown_at = change, time.monotonic()
@@ -171,7 +174,10 @@ class Demo:
         except (OSError, ValueError):  # not there yet, or just being written
             return "users: none yet"
         counts = [number for key, number in figures.items() if key.startswith("failed_")]
-        return f"users: {figures.get('answered', 0)} answered, {sum(counts)} failed"
+        answered = figures.get("answered", 0)
+        served = figures.get("served", {}).get("candidate")
+        whose = "" if served is None else f" ({served} by the candidate)"
+        return f"users: {answered} answered{whose}, {sum(counts)} failed"
 
     def _misbehave(self, now: dict[str, Any]) -> None:
         """Begin the fault once its stage soaks."""
