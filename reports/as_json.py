@@ -22,6 +22,7 @@ same within one `format`:
     timeline[]         {seq, at, kind, title, detail, actor, tone, stage, count}
     marks[], weights[] decisions, and the decided share of users over time
     series             {baseline[], candidate[]}: points of the charts
+    outcome_series     the same of what applications reported; {} where nothing was
     triggers[]         how they stand: {trigger, action, condition, stands, since, at, is_old,
                        value, burn, log_worse, log_bar, reason, evidence{}}
     firings[], rollbacks[{record, steps[], must_do[]}], publications[]

@@ -93,7 +93,9 @@ def canvas(scene: Scene) -> tuple[Figure, Axes]:
     figure.patch.set_visible(False)  # the page's own background, light or dark
     axes.patch.set_visible(False)
     axes.set_xlim(days_of(scene.start), days_of(scene.right))
-    locator = AutoDateLocator(tz=UTC, maxticks=8)  # type: ignore[no-untyped-call]
+    # with five ticks at least, as by itself, some spans have no unit that fits, and it warns
+    locator = AutoDateLocator(  # type: ignore[no-untyped-call]
+        tz=UTC, minticks=3, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
         locator, tz=UTC, formats=_TIMES, zero_formats=_ROUND_TIMES, offset_formats=_DATES

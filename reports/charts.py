@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from changeover.plan.units import format_number, format_size
@@ -21,11 +21,11 @@ from reports.canvas import (
     finish,
     short,
 )
-from reports.model import SYSTEMS, Point, ReportData
+from reports.model import SYSTEMS, OutcomePoint, Point, ReportData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame, Series
+    from pandas import Series
 
 __all__ = ["MARK_ROWS", "Chart", "draw", "scene_of"]
 
@@ -53,19 +53,35 @@ _PANELS = (
 )
 
 
-SeriesBySystem = Mapping[str, Sequence[Point]]
+_OUTCOMES = (
+    _Panel("outcome-errors", "Outcomes without success of both systems", "outcome_error_rate", 100,
+           lambda v: f"{format_number(v, 3)} %", 1.0),
+    _Panel("outcome-p95", "p95 of the outcomes' durations", "outcome_duration_p95_seconds", 1,
+           lambda v: f"{format_number(v)} s", 1.0),
+    _Panel("outcomes", "Outcomes per second", "outcome_rate", 1,
+           lambda v: f"{format_number(v)} /s", 1.0),
+)
+"""Instead of what the gateway saw, where users do not come through it."""
+
+
+SeriesBySystem = Mapping[str, Sequence[Point | OutcomePoint]]
 """The points of each system's line."""
 
 
 def draw(data: ReportData) -> list[Chart]:
     """Return the charts of a report: traffic share, error rate, p95, requests, memory if known.
 
-    Charts without any value are left out; without measurements there is none at all.
+    Where users do not come through the gateway, those of reported outcomes stand for those of
+    requests. Charts without any value are left out; without measurements there is none at all.
     """
     if data.end <= data.start or not any(data.series.values()):
         return []
     scene = scene_of(data)
-    return [_share_chart(scene, data), *draw_series(scene, data.series)]
+    share = _share_chart(scene, data)
+    if data.is_by_outcomes:
+        return [share, *_drawn(scene, data.outcome_series, _OUTCOMES),
+                *draw_series(scene, data.series, ("memory",))]
+    return [share, *draw_series(scene, data.series)]
 
 
 def draw_series(
@@ -78,30 +94,33 @@ def draw_series(
         series: The points of each system.
         names: Which charts; empty: all.
     """
+    wanted = [panel for panel in _PANELS if not names or panel.name in names]
+    return _drawn(scene, series, wanted)
+
+
+def _drawn(scene: Scene, series: SeriesBySystem, panels: Sequence[_Panel]) -> list[Chart]:
     charts = []
-    for panel in _PANELS:
-        if names and panel.name not in names:
-            continue
+    for panel in panels:
         lines = {system: _line_of(series, system, panel) for system in SYSTEMS}
         if any(line.notna().any() for line in lines.values()):
             charts.append(_panel_chart(scene, panel, lines))
     return charts
 
 
-def _frame(series: SeriesBySystem, system: str) -> DataFrame:
-    """Return a system's points as a table, by the middle of their time."""
+def _column(series: SeriesBySystem, system: str, name: str) -> Series[float]:
+    """Return one figure of a system's points, by the middle of their time."""
     # imported when a report is rendered: no flow or command pays for it at its start
     import pandas as pd
 
-    columns = [each.name for each in fields(Point)]
-    frame = pd.DataFrame(list(series.get(system, ())), columns=columns)
+    rows = [(point.at, point.seconds, getattr(point, name)) for point in series.get(system, ())]
+    frame = pd.DataFrame(rows, columns=["at", "seconds", name])
     # a point stands for a span of time: drawn at its beginning, all would seem too early
     middle = pd.to_datetime(frame["at"], utc=True) + pd.to_timedelta(frame["seconds"], unit="s") / 2
-    return frame.drop(columns=["at"]).set_index(middle).astype(float)
+    return frame.set_index(middle)[name].astype(float)
 
 
 def _line_of(series: SeriesBySystem, system: str, panel: _Panel) -> Series[float]:
-    return _frame(series, system)[panel.column] * panel.scale
+    return _column(series, system, panel.column) * panel.scale
 
 
 def _share_chart(scene: Scene, data: ReportData) -> Chart:
@@ -113,10 +132,12 @@ def _share_chart(scene: Scene, data: ReportData) -> Chart:
                       linewidth=0)
     axes.step(times, [*shares, shares[-1]], where="post", color=CANDIDATE, linewidth=1.6,
               label=f"decided share of users on {short(scene.systems['candidate'])}")
-    measured = _measured_share(data.series)
+    what = "outcomes" if data.is_by_outcomes else "requests"
+    measured = _measured_share(
+        data.outcome_series if data.is_by_outcomes else data.series, what)
     if not measured.empty:
         axes.plot(_days(measured), measured, color=INK, linewidth=0.8,
-                  linestyle=(0, (2, 1.2)), label="measured share of requests")
+                  linestyle=(0, (2, 1.2)), label=f"measured share of {what}")
     # a little beyond 0 and 100 %: a line at the edge would be cut in half
     axes.set_ylim(-2, 104)
     axes.set_yticks([0, 25, 50, 75, 100], [f"{tick} %" for tick in (0, 25, 50, 75, 100)])
@@ -127,9 +148,9 @@ def _share_chart(scene: Scene, data: ReportData) -> Chart:
                    summary=summary)
 
 
-def _measured_share(series: SeriesBySystem) -> Series[float]:
-    """Return the candidate's share of requests in percent, where both systems were measured."""
-    candidate, baseline = (_frame(series, name)["requests"] for name in ("candidate", "baseline"))
+def _measured_share(series: SeriesBySystem, what: str) -> Series[float]:
+    """Return the candidate's share in percent, where any system was measured."""
+    candidate, baseline = (_column(series, name, what) for name in ("candidate", "baseline"))
     # with 0 where only one system was measured: it had all the requests
     total = candidate.add(baseline, fill_value=0)
     share = 100 * candidate.reindex(total.index, fill_value=0) / total

@@ -109,6 +109,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         marks=timeline.marks(events, titles, **shown),
         weights=timeline.weights(events, **shown),
         series=_series(finest, span),
+        outcome_series=reading.outcome_points(store, plan, span),
         firings=firings,
         rollbacks=reading.rollback_views(store, undone),
         publications=_publications(store, plan, span),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from changeover.analysis.window import Sample, combine
-from reports.model import Outage, Point
+from changeover.analysis.window import Sample, Window, combine
+from reports.model import Outage, OutcomePoint, Point
 
 POINTS = 150
 """Most points of one chart line: finer than that nobody sees, and files stay small."""
@@ -42,6 +42,25 @@ def points(
             # the last point ends with the chart: its rate is of the time that it covers
             length = min(float(step), math.ceil(last - at))
             found.append(_point(at, length, groups[at]))
+    return tuple(found)
+
+
+def outcome_points(windows: Mapping[int, Window]) -> tuple[OutcomePoint, ...]:
+    """Return the reported outcomes of one system as points.
+
+    Args:
+        windows: Windows of outcomes by the second in which each begins, in order.
+    """
+    found = []
+    for at, window in windows.items():
+        found.append(OutcomePoint(
+            at=datetime.fromtimestamp(at, UTC),
+            seconds=window.seconds,
+            outcomes=window.outcomes,
+            outcome_rate=window.outcomes / window.seconds,
+            outcome_error_rate=window.measure("outcome_error_rate").value,
+            outcome_duration_p95_seconds=window.measure("outcome_duration_p95").value,
+        ))
     return tuple(found)
 
 

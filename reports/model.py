@@ -8,7 +8,7 @@ The field names are the keys of the JSON report, see `reports.as_json`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -138,6 +138,18 @@ class Point:
     latency_p95_seconds: float | None
     request_rate: float | None
     memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomePoint:
+    """One point of the charts of reported outcomes: `seconds` of time from `at`."""
+
+    at: datetime
+    seconds: float
+    outcomes: int
+    outcome_rate: float
+    outcome_error_rate: float | None
+    outcome_duration_p95_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +298,18 @@ class ReportData:
     """Every check over time against its bound."""
     decided: tuple[Decided, ...] = ()
     """When each check of each stage would have passed or failed."""
+    outcome_series: Mapping[str, tuple[OutcomePoint, ...]] = field(default_factory=dict)
+    """Of each system; empty where nothing was reported."""
+
+    @property
+    def is_by_outcomes(self) -> bool:
+        """Whether applications report more than the gateway sees: users do not come through it."""
+        return sum(each.outcomes for each in self.outcomes_of_all.values()) > self.outage.requests
+
+    @property
+    def outcomes_of_all(self) -> dict[str, OutcomeFigures]:
+        """Return what was reported of each system, of all users."""
+        return {each.system: each for each in self.outcomes if not each.segment}
 
 
 @dataclass(frozen=True, slots=True)

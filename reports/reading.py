@@ -16,13 +16,28 @@ from changeover.domain.suites import SuiteRun
 from changeover.domain.verdict import Verdict
 from changeover.errors import InvalidInput
 from changeover.plan.model import Plan, Stage
-from changeover.store import approvals, cutovers, rollbacks, samples, validations, verdicts
+from changeover.store import (
+    approvals,
+    cutovers,
+    outcome_series,
+    rollbacks,
+    samples,
+    validations,
+    verdicts,
+)
 from changeover.store import outcomes as reported
 from changeover.store import steps as step_log
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
 from reports import measures, outcomes
-from reports.model import SYSTEMS, Figures, RollbackView, StageStanding, StageView
+from reports.model import (
+    SYSTEMS,
+    Figures,
+    OutcomePoint,
+    RollbackView,
+    StageStanding,
+    StageView,
+)
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Criterion, Procedure, ProcedureStep
 
@@ -272,6 +287,18 @@ def outcome_figures(
         window = combine(rows, seconds=seconds)
         found_figures.append(outcomes.figures(system, segment, window))
     return tuple(found_figures)
+
+
+def outcome_points(store: Store, plan: Plan, span: Span) -> dict[str, tuple[OutcomePoint, ...]]:
+    """Return the points of each system's reported outcomes; nothing where none was reported."""
+    found = {}
+    for system in SYSTEMS:
+        windows = outcome_series.series(
+            store, plan.migration, system, start=span.start, end=span.chart_end,
+            points=measures.POINTS)
+        if windows:
+            found[system] = measures.outcome_points(windows)
+    return found
 
 
 def procedure_of(store: Store, cutover: Cutover) -> Procedure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -17,6 +17,7 @@ from changeover.plan.metrics import METRICS, Metric
 from changeover.plan.statuses import WITH_STATUS
 from reports import text
 from reports.model import OF_SYSTEMS, Figures, Moment, ReportData
+from reports.outcomes import OutcomeFigures
 from reports.page import Tile
 
 _NO_ROW = ("error_rate", "server_error_rate", "user_error_rate", *WITH_STATUS)
@@ -204,6 +205,8 @@ class Evaluations:
 
 def tiles(data: ReportData) -> list[Tile]:
     """Return the numbers that a reader wants first."""
+    if data.is_by_outcomes:
+        return _outcome_tiles(data.outcomes_of_all)
     outage = data.outage
     shown = [
         Tile("errors that users saw", text.count(outage.user_errors),
@@ -219,6 +222,26 @@ def tiles(data: ReportData) -> list[Tile]:
             value = text.metric(metric, candidate.value(metric))
             shown.append(Tile(label, value, f"baseline {usual}"))
     return shown
+
+
+def _outcome_tiles(found: Mapping[str, OutcomeFigures]) -> list[Tile]:
+    """Return the same where users do not come through the gateway: what applications reported."""
+    def pair(metric: str, value: Callable[[OutcomeFigures], float | None]) -> tuple[str, str]:
+        shown = [text.metric(metric, value(found[system]) if system in found else None)
+                 for system in ("candidate", "baseline")]
+        return shown[0], f"baseline {shown[1]}"
+
+    total = sum(each.outcomes for each in found.values())
+    of_candidate = found["candidate"].outcomes if "candidate" in found else 0
+    return [
+        Tile("outcomes reported", text.count(total),
+             f"{text.count(of_candidate)} of the candidate"),
+        Tile("without success", *pair("outcome_error_rate", lambda each: each.error_rate)),
+        Tile("mean of the candidate",
+             *pair("outcome_duration_mean", lambda each: each.duration_mean_seconds)),
+        Tile("p95 of the candidate",
+             *pair("outcome_duration_p95", lambda each: each.duration_p95_seconds)),
+    ]
 
 
 def split_evaluations(evaluations: Sequence[GateVerdict], most: int = 10) -> Evaluations:

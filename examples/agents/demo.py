@@ -6,7 +6,7 @@ from examples.agents.baseline import missing
 EXAMPLE = Example(
     about="The agent that works on GitHub issues: one in Node.js by several in Python.",
     load="examples.agents.load",
-    speed=15_000,
+    speed=20_000,
     rate=2.5,
     users=20,
     services=(

@@ -6,15 +6,18 @@ import functools
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pytest
 
-from reports import charts, measures
-from reports.model import Mark
-from tests.core.reports.hand_made import AT, NASTY, after, report, sample
+from reports import charts, measures, sections
+from reports.canvas import Scene, canvas
+from reports.model import Mark, OutcomePoint, ReportData
+from reports.outcomes import OutcomeFigures
+from tests.core.reports.hand_made import AT, NAMES, NASTY, after, report, sample
 
 
 @functools.cache
@@ -93,6 +96,53 @@ def test_charts_show_a_lonely_second() -> None:
     lonely = replace(sample("candidate", 5), errors={"saved": 5})
     series = {"baseline": (), "candidate": measures.points([lonely], start=AT, end=after(60))}
     assert "<use" in charts.draw(report(series=series))[1].svg
+
+
+def reported(system: str, failures: int) -> OutcomePoint:
+    """Return a minute of a hundred outcomes."""
+    return OutcomePoint(AT, 60, 100, 100 / 60, failures / 100, 1.5)
+
+
+def by_outcomes() -> ReportData:
+    """Return the report of a migration whose users do not come through the gateway."""
+    numbers = {"baseline": 9, "candidate": 0}
+    return report(
+        outage=measures.outage([]),
+        outcomes=tuple(OutcomeFigures(system, "", 100, failures / 100, 1.0, 1.0, 1.5, {})
+                       for system, failures in numbers.items()),
+        outcome_series={system: (reported(system, failures),)
+                        for system, failures in numbers.items()})
+
+
+def test_charts_show_outcomes_where_users_do_not_come_through_the_gateway() -> None:
+    """Instead of empty charts of requests."""
+    found = charts.draw(by_outcomes())
+    assert [chart.name for chart in found] == [
+        "traffic-share", "outcome-errors", "outcome-p95", "outcomes", "memory"]
+    assert "measured share of outcomes" in found[0].svg
+    assert "old: 9 % to 9 %" in found[1].summary.replace(NAMES["baseline"], "old")
+
+
+def test_the_first_numbers_are_of_outcomes_there_too() -> None:
+    """Nobody reads "no data" above what a hundred applications reported."""
+    shown = [(tile.label, tile.value, tile.note) for tile in sections.tiles(by_outcomes())]
+    assert shown == [
+        ("outcomes reported", "200", "100 of the candidate"),
+        ("without success", "0.000 %", "baseline 9.000 %"),
+        ("mean of the candidate", "1000 ms", "baseline 1000 ms"),
+        ("p95 of the candidate", "1500 ms", "baseline 1500 ms")]
+
+
+@pytest.mark.parametrize("seconds", [
+    10, 90, 150, 255, 299, 301, 900, 3_000, 7_300, 4 * 3_600, 11 * 3_600, 30 * 3_600, 50 * 3_600,
+    4 * 86_400, 13 * 86_400, 40 * 86_400, 100 * 86_400, 400 * 86_400, 1_000 * 86_400])
+def test_the_axis_of_any_time_has_ticks_without_a_word(seconds: int) -> None:
+    """A person who asks for a report reads no warning of the library that draws it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure, axes = canvas(Scene(AT, after(seconds), (), NAMES))
+        figure.draw_without_rendering()
+    assert 2 <= len(axes.get_xticks()) <= 9
 
 
 def test_charts_leave_matplotlib_as_it_was() -> None:
