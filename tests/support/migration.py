@@ -74,7 +74,7 @@ class Migration:
         return found
 
     def count(self, name: str) -> int:
-        """Return one of the users' counts; it is missing from the file until it is first counted."""
+        """Return one of the counts of the users; it is missing until it is first counted."""
         return int(self.users().get(name, 0))
 
     def after_answers(self, number: int) -> Callable[[], bool]:
