@@ -13,10 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from changeover import clock
 from changeover.domain.rollout import Cutover
 from changeover.domain.routing import Mode
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
+from changeover.site import trigger_status
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
@@ -178,9 +180,9 @@ class Migration:
     def wait_over(self, *triggers: str) -> None:
         """Wait until triggers that fired are over: one that still stands does not fire again."""
         def is_over() -> bool:
-            lines = [line for line in self.changeover("status").splitlines() if "): firing" in line]
-            return not any(line.startswith(f"trigger {name} (")
-                           for line in lines for name in triggers)
+            found = trigger_status.triggers(self.store, self.staged.plan, now=clock.now())
+            firing = {each["trigger"] for each in found if each["stands"] == "firing"}
+            return not firing & set(triggers)
 
         wait_for(is_over, seconds=60, what=f"the end of what fired before: {triggers}")
 
