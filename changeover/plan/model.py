@@ -146,9 +146,12 @@ class Stage(BaseModel):
 
     @property
     def title(self) -> str:
-        """Name for people: `gradual 25 %`, `gradual 50 % of orders`."""
+        """Name for people: `gradual 25 %`, `gradual 50 % of orders`, `beta (insiders)`."""
         if self.phase is PhaseKind.SHADOW:
             return "shadow"
+        # "0 %" would say that nobody moves
+        if self.segments and not self.split:
+            return f"{self.phase} ({', '.join(self.segments)})"
         of = f" of {', '.join(self.routes)}" if self.routes else ""
         return f"{self.phase} {units.format_percent(self.split)}{of}"
 

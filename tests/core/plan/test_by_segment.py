@@ -40,7 +40,7 @@ def test_question_without_an_answer_is_named(check: dict[str, Any], words: str) 
     """With the stage, the reason, and that people will be asked."""
     found = told(check)
     assert words in found[0]
-    assert found[0].startswith("stage beta 0 %: error_rate of segment")
+    assert found[0].startswith("stage beta (beta): error_rate of segment")
     assert found[0].endswith("people will be asked")
 
 
@@ -62,4 +62,4 @@ def test_outcomes_compared_by_evidence_are_named_as_requests_are() -> None:
 def test_segment_that_the_split_decides_can_be_compared() -> None:
     """Only the stage that has nobody of it on the candidate is named."""
     stages = [each.partition(":")[0] for each in told({"segment": "gold", **RATIO})]
-    assert stages == ["stage beta 0 %"]
+    assert stages == ["stage beta (beta)"]

@@ -95,8 +95,8 @@ def test_trigger_against_the_baseline_warns_of_stages_where_it_cannot_fire() -> 
     }
     found = [each for each in warnings(plan(**parts)) if "cannot fire" in each]
     assert found == [
-        "trigger worse cannot fire in stage beta 0 %: its users are moved by segments, not by the "
-        "split, and are not compared; set `test: threshold`",
+        "trigger worse cannot fire in stage beta (staff): its users are moved by segments, not by "
+        "the split, and are not compared; set `test: threshold`",
         "trigger worse cannot fire in stage full 100 %: nobody is on the baseline there; add a "
         "trigger with a fixed bound",
     ]
