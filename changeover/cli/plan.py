@@ -20,9 +20,10 @@ from changeover.cli.common import (
     environment_option,
     output_option,
     pass_session,
+    site_command,
 )
 from changeover.cli.estimate import estimate
-from changeover.errors import EXIT_FAILED, InvalidPlan
+from changeover.errors import EXIT_FAILED, InvalidInput, InvalidPlan
 from changeover.flags.snapshot import expired
 from changeover.gateway import probe
 from changeover.plan import rules, together
@@ -183,6 +184,23 @@ def _hidden(value: Any) -> Any:
 def schema() -> None:
     """Print the JSON schema of plans."""
     click.echo(json.dumps(plan_schema(), indent=1))
+
+
+@plan.command(epilog="\b\nExample:\n  changeover plan users pilots > plans/pilots.txt")
+@click.argument("segment")
+@site_command
+def users(session: Session, *, segment: str) -> None:
+    """Print the users that SEGMENT of the running plan lists in a file, one a line.
+
+    These count, whatever the file says by now. So a file that was changed by mistake comes back.
+    """
+    specs = session.site.plan.routing.segments
+    listed = {name: spec.users for name, spec in specs.items() if spec.listed is not None}
+    if segment not in listed:
+        known = ", ".join(listed) or "none, the plan has no segment with `file`"
+        raise InvalidInput(f"segment {segment!r} lists no users in a file", allowed=known)
+    found = sorted(listed[segment].values)
+    session.show("\n".join(found), {"segment": segment, "users": found})
 
 
 plan.add_command(estimate)

@@ -93,6 +93,16 @@ _KNOWN = _parameter("If-None-Match", "header", "ETag of what is known.")
 _UNCHANGED: Document = {"304": {"description": "Nothing changed."}}
 
 
+def _users() -> Document:
+    found = _operation(
+        "The users that a segment lists in a file", "FlagSnapshot",
+        {404: "No segment has this list now.", 503: _BAD[503]},
+        parameters=(_parameter("sha256", "path", "The list's digest, as the snapshot has it."),))
+    found["responses"]["200"] = {"description": "The values, one a line.", "content": {
+        "text/plain": {"schema": {"type": "string"}}}}
+    return found
+
+
 def paths() -> Document:
     """Return the paths of the flag routes, for the OpenAPI document."""
     bulk = _operation(
@@ -119,6 +129,7 @@ def paths() -> Document:
             body="FlagsRequest", parameters=(_parameter("key", "path", "The flag."),))},
         "/ofrep/v1/events": {"get": events},
         "/v1/flags/snapshot": {"get": snapshot},
+        "/v1/flags/lists/{sha256}": {"get": _users()},
         "/v1/explain": {
             "get": _operation(
                 "Which system a user gets, and why; further parameters are attributes",

@@ -4,6 +4,7 @@
     POST /ofrep/v1/evaluate/flags         all flags, with ETag and 304
     GET  /ofrep/v1/events                 server-sent events: `refetchEvaluation`
     GET  /v1/flags/snapshot?wait=10       everything, for evaluation in the application; long poll
+    GET  /v1/flags/lists/{sha256}         the users that a segment lists, one a line
     GET  /v1/explain?key=user-7           which system a user gets, and why; attributes as text
     POST /v1/explain                      the same for a context of the protocol
 
@@ -27,7 +28,7 @@ import orjson
 import xxhash
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -36,7 +37,7 @@ from changeover.console.asking import Problem, asked, context_of, parsed, read
 from changeover.errors import InvalidInput
 from changeover.flags.evaluate import Evaluation, Reason
 from changeover.flags.explain import explain
-from changeover.flags.snapshot import is_behind, to_document
+from changeover.flags.snapshot import is_behind, to_document, user_list_of
 from changeover.sdk.feed import LatestFlags
 
 MOST_STREAMS = 1_000
@@ -69,6 +70,7 @@ def routes(snapshots: Snapshots) -> list[Route]:
         Route("/ofrep/v1/evaluate/flags/{key:path}", _Single(ofrep), methods=["POST"]),
         Route(EVENTS_PATH, _Events(snapshots).stream, methods=["GET"]),
         Route("/v1/flags/snapshot", reading.snapshot, methods=["GET"]),
+        Route("/v1/flags/lists/{sha256}", reading.user_list, methods=["GET"]),
         Route("/v1/explain", reading.explain, methods=["GET", "POST"]),
     ]
 
@@ -272,6 +274,16 @@ class _Reading:
             return Response(status_code=304, headers=headers)
         body = orjson.dumps(to_document(snapshot))
         return Response(body, headers=headers, media_type="application/json")
+
+    async def user_list(self, request: Request) -> Response:
+        """Send the users that a segment lists; what has a digest never changes."""
+        latest, sha256 = self._snapshots.latest, request.path_params["sha256"]
+        if latest is None:
+            return _unavailable(NOT_YET)
+        found = user_list_of(latest.evaluator.snapshot, sha256)
+        if found is None:
+            return JSONResponse({"errorDetails": "no segment has this list now"}, 404)
+        return PlainTextResponse(found.content)
 
     async def explain(self, request: Request) -> Response:
         """Say which system a user gets; what is not `key` or `flag` is an attribute."""

@@ -27,6 +27,8 @@ def segment(spec: SegmentSpec) -> Predicate:
     header's name may be written `X-Cohort`, and the case of the value counts. One value of a list
     (a header that came more than once) is enough.
     """
+    if spec.file is not None:
+        _ = spec.users  # without them nothing can be answered, and that is said now
     wanted, is_header = spec.attribute, spec.header is not None
     size = len(wanted)
 

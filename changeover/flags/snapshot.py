@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -18,6 +19,7 @@ from changeover.plan.flags import Attributes, Entry, as_document, as_spec, from_
 from changeover.plan.model import Plan
 from changeover.plan.routing import HASHED, KeyRule
 from changeover.plan.segments import SegmentSpec
+from changeover.plan.user_lists import Lists, UserList, as_context, digests_in
 
 FORMAT = 1
 FORMAT_OF_NUMBERS = 2
@@ -100,8 +102,27 @@ def is_behind(etag: str, other: str) -> bool:
     return any(one < two for one, two in zip(mine, theirs, strict=True))
 
 
+def user_list_of(snapshot: Snapshot, sha256: str) -> UserList | None:
+    """Return the list of users with that digest; None where no segment has it."""
+    specs = snapshot.segments.values()
+    return next((spec.users for spec in specs if spec.listed and spec.listed.sha256 == sha256),
+                None)
+
+
+def lists_named_in(document: Any) -> list[str]:
+    """Return the digests of the lists that a snapshot's document names; they do not travel in it.
+
+    Raises:
+        ValueError: It is not a snapshot.
+    """
+    try:
+        return digests_in(document["segments"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the snapshot cannot be read: {error!r}") from error
+
+
 def to_document(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the snapshot as JSON-able data."""
+    """Return the snapshot as JSON-able data; without the values of lists of users."""
     segments, flag_segments = {}, {}
     for name, spec in snapshot.segments.items():
         segments[name] = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -137,8 +158,12 @@ def _state(state: RoutingState) -> dict[str, Any]:
     return found
 
 
-def from_snapshot_document(document: Any) -> Snapshot:
+def from_snapshot_document(document: Any, lists: Lists = MappingProxyType({})) -> Snapshot:
     """Return the snapshot that `to_document` wrote.
+
+    Args:
+        document: What was written.
+        lists: The lists of users that it names, by their digests.
 
     Raises:
         ValueError: It is not a snapshot, or a later version of this program wrote it.
@@ -151,7 +176,7 @@ def from_snapshot_document(document: Any) -> Snapshot:
         changed_at = document["changed_at"]
         segments, flag_segments = {}, {}
         for name, spec in document["segments"].items():
-            segments[name] = SegmentSpec.model_validate(spec)
+            segments[name] = SegmentSpec.model_validate(spec, context=as_context(lists))
         for name, specs in document["flag_segments"].items():
             flag_segments[name] = _ATTRIBUTES.validate_python(specs)
         return Snapshot(

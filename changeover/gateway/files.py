@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_USERS = "users-"
 _LONGEST_SOCKET = 100
 """A Unix socket's path may have 107 characters on Linux and 103 on macOS."""
 
@@ -48,6 +49,15 @@ class GatewayFiles:
     def secret(self, name: str) -> Path:
         """Which files a certificate or its authorities are in, for Envoy; no secret itself."""
         return self.root / f"tls-{name}.json"
+
+    def user_list(self, sha256: str) -> Path:
+        """The users that a segment lists, for Envoy's script; named by their digest."""
+        return self.root / f"{_USERS}{sha256}.txt"
+
+    @property
+    def user_lists(self) -> list[Path]:
+        """Every list that is there, those of earlier plans among them."""
+        return sorted(self.root.glob(f"{_USERS}*.txt"))
 
     @property
     def listeners(self) -> Path:

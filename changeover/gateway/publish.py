@@ -19,7 +19,7 @@ from changeover.analysis.window import MAIN_GATEWAY
 from changeover.domain.publications import Publication
 from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.errors import EnvironmentProblem, InvalidPlan, PublishFailed, Unreachable
-from changeover.gateway import tls_files
+from changeover.gateway import tls_files, user_list_files
 from changeover.gateway.back_pressure import BackPressure
 from changeover.gateway.break_glass import BreakGlass
 from changeover.gateway.check import refusal
@@ -80,6 +80,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         # Before anything is checked: Envoy reads them for that, too.
         for name, secret in tls.secrets(plan).items():
             replace_json(self.files.secret(name), secret)
+        lists = user_list_files.write(self.files, plan)
         bootstrap = render_bootstrap(plan, self.files)
         clusters = render_clusters(plan, self.files)
         reason = refusal(bootstrap, clusters, self._of_all_stages(plan, state))
@@ -94,6 +95,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
                 self.end_streams(plan, state)
             elif not self.files.listeners.exists():
                 self.end_streams(plan, state)
+        user_list_files.remove_others(self.files, lists)
 
     def _of_all_stages(self, plan: Plan, state: RoutingState) -> list[dict[str, Any]]:
         """Return a state's routes, and those that are still to come.

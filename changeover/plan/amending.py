@@ -8,6 +8,7 @@ from typing import Any
 from changeover.plan.hook_rules import has_load
 from changeover.plan.model import Plan
 from changeover.plan.units import without_secrets
+from changeover.plan.user_lists import changed_files
 
 AMENDABLE = frozenset({
     "gates", "phases", "triggers", "guardrails", "comparison", "shadow", "notify", "patience",
@@ -35,6 +36,8 @@ def refusals(old: Plan, new: Plan, entered: Sequence[str]) -> list[str]:
         if before.get(name) != after.get(name):
             why = "users who were moved would notice, " \
                 "or what was prepared would no longer fit"
+            if name == "routing" and (files := changed_files(before, after)):
+                why += f"; the users in {', '.join(files)} are others than those that it began with"
             found.append(
                 f"{name} cannot be changed while a cutover runs: {why}")
     had, has = before.get("shadow"), after.get("shadow")

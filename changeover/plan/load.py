@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from changeover.errors import InvalidPlan
-from changeover.plan import environments, rules
+from changeover.plan import environments, rules, user_files, user_lists
 from changeover.plan.document import Lines, read
 from changeover.plan.external import declared, undefined
 from changeover.plan.groups import PLAIN, place_in_document
@@ -81,7 +81,7 @@ def parse_plan(text: str, source: str, environment: str | None = None) -> Plan:
 
     Args:
         text: The document.
-        source: Its name in messages.
+        source: Its path, or a name in messages; files that it names are beside it.
         environment: Which of its environments; None: the plan without them.
 
     Raises:
@@ -148,11 +148,14 @@ def _validated(
     document: dict[str, Any], lines: Lines, source: str, overlay: Location = ()
 ) -> Plan:
     """Return the plan of a document; problems in an overlay are placed at the overlay's lines."""
+    document, lists, faults = user_files.with_lists(document, Path(source).parent)
     try:
-        plan = Plan.model_validate(document)
+        plan = Plan.model_validate(document, context=user_lists.as_context(lists))
     except ValidationError as error:
         # the library's sentences contain its own terms, and sometimes the whole input
         found = [_explain(detail, document) for detail in error.errors()]
+        unread = {path[:-1] for path, _ in faults}
+        found = [each for each in found if each[0] not in unread] + faults
         raise InvalidPlan(source, lines.sorted(found, overlay)) from None
     impossible = [(place_in_document(plan, tuple(problem.path)), problem.text)
                   for problem in rules.check_plan(plan)]

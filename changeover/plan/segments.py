@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from changeover.plan.fields import Cookie, HeaderName, Parameter, Part
 from changeover.plan.portable import portable
+from changeover.plan.user_lists import ListedSpec, ListPath, UserList, from_context
 
 Value = Annotated[str, Field(min_length=1, max_length=200)]
 Regex = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(portable)]
@@ -35,18 +36,41 @@ class SegmentSpec(Part):
         None, description="A regular expression that matches the whole value.")
     present: bool | None = Field(
         None, description="Whether there is a value that is not empty, whatever it is.")
+    file: ListPath | None = Field(
+        None, description="The whole value is a line of this file, 100,000 lines at most; the path "
+        "is relative to the plan.")
+    listed: ListedSpec | None = Field(
+        None, description="What the file's list is told by; set when the plan is read, never "
+        "written by hand.")
     not_: bool = Field(
         False, alias="not", description="Everybody but these; also who has no value at all.")
+    _users: UserList | None = PrivateAttr(None)
 
     @model_validator(mode="after")
-    def _is_one_test(self) -> SegmentSpec:
+    def _is_one_test(self, info: ValidationInfo) -> SegmentSpec:
         if [self.header, self.cookie, self.query].count(None) != 2:
             raise ValueError("exactly one of `header`, `cookie` and `query` is required")
-        tests = (self.any_of, self.prefix, self.suffix, self.regex, self.present)
+        tests = (self.any_of, self.prefix, self.suffix, self.regex, self.present, self.file)
         if tests.count(None) != len(tests) - 1:
-            raise ValueError(
-                "exactly one of `any_of`, `prefix`, `suffix`, `regex` and `present` is required")
+            raise ValueError("exactly one of `any_of`, `prefix`, `suffix`, `regex`, `present` and "
+                             "`file` is required")
+        if (self.file is None) != (self.listed is None):
+            raise ValueError("`listed` is set when a plan with `file` is read; leave it out"
+                             if self.file is None else f"the file {self.file} was not read")
+        if self.listed is not None:
+            self._users = from_context(info.context, self.listed.sha256)
         return self
+
+    @property
+    def users(self) -> UserList:
+        """The users of a segment with `file`.
+
+        Raises:
+            RuntimeError: The plan was read without its lists, for those who decide about nobody.
+        """
+        if self._users is None:
+            raise RuntimeError(f"the list of users in {self.file} was not read with the plan")
+        return self._users
 
     @property
     def place(self) -> tuple[str, str]:
@@ -76,7 +100,9 @@ class SegmentSpec(Part):
             return f"{'without' if self.is_inverted else 'with'} {where}"
         tests = (("", ", ".join(self.any_of or ())), ("begins with ", self.prefix),
                  ("ends with ", self.suffix), ("like ", self.regex))
-        what = next(f"{how}{text}" for how, text in tests if text)
+        what = next((f"{how}{text}" for how, text in tests if text), "")
+        if self.listed is not None:
+            what = f"one of {self.listed.users:,} in {self.file}"
         return f"{where}: {'not ' if self.not_ else ''}{what}"
 
 
@@ -93,6 +119,8 @@ def is_in(spec: SegmentSpec, texts: Sequence[str]) -> bool:
 def _fits(spec: SegmentSpec, text: str) -> bool:
     if spec.any_of is not None:
         return text in _quick(tuple(spec.any_of))
+    if spec.file is not None:
+        return text in spec.users.values
     if spec.prefix is not None:
         return text.startswith(spec.prefix)
     if spec.suffix is not None:

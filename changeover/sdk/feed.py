@@ -9,7 +9,7 @@ import contextlib
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,10 +20,17 @@ from changeover.domain.routing import Key
 from changeover.errors import ChangeoverError, EnvironmentProblem, Unreachable
 from changeover.flags.conditions import Context
 from changeover.flags.evaluate import EMPTY, Evaluation, Evaluator
-from changeover.flags.snapshot import Snapshot, from_snapshot_document, to_document
+from changeover.flags.snapshot import (
+    Snapshot,
+    from_snapshot_document,
+    lists_named_in,
+    to_document,
+    user_list_of,
+)
 from changeover.flags.state import BASE
 from changeover.machine.files import write_atomically
 from changeover.machine.http import new_client
+from changeover.plan.user_lists import UserList
 from changeover.store import flags
 from changeover.store.engine import Store
 
@@ -77,6 +84,8 @@ class ConsoleSource:
         timeout = httpx.Timeout(2.0, read=WAIT_SECONDS + 2.0)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = new_client(timeout=timeout, headers=headers)
+        self._lists_url = f"{url.rstrip('/')}/v1/flags/lists"
+        self._lists: dict[str, UserList] = {}
 
     def next(self, etag: str, stop: threading.Event) -> Snapshot | None:
         """Ask once; the console answers when something changes or after a while."""
@@ -92,11 +101,22 @@ class ConsoleSource:
             answer.raise_for_status()
             if len(answer.content) > LARGEST_BYTES:
                 raise ValueError(f"the answer has {len(answer.content)} bytes")
-            return from_snapshot_document(answer.json())
+            document = answer.json()
+            self._read_lists(lists_named_in(document))
+            return from_snapshot_document(document, self._lists)
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             raise Unreachable(
                 f"the console gives no snapshot: {error}", where=self._url,
                 next_step="Start it, or check its address and token") from error
+
+    def _read_lists(self, wanted: Sequence[str]) -> None:
+        """Ask for the lists of users that are not known yet: what has a digest never changes."""
+        found = {sha256: self._lists[sha256] for sha256 in wanted if sha256 in self._lists}
+        for sha256 in wanted:
+            if sha256 not in found:
+                answer = self._client.get(f"{self._lists_url}/{sha256}").raise_for_status()
+                found[sha256] = UserList.restored(answer.content, sha256)
+        self._lists = found
 
     def close(self) -> None:
         """Close the connection."""
@@ -291,12 +311,30 @@ class Feed:
         if self._cache is None:
             return None
         with contextlib.suppress(OSError, ValueError, LookupError):
-            return Evaluator(from_snapshot_document(json.loads(self._cache.read_text())))
+            document = json.loads(self._cache.read_text())
+            lists = {sha256: UserList.restored(self._beside(sha256).read_bytes(), sha256)
+                     for sha256 in lists_named_in(document)}
+            return Evaluator(from_snapshot_document(document, lists))
         return None
+
+    def _beside(self, sha256: str) -> Path:
+        """Return the file, beside the cache, of a list of users."""
+        cache = self._cache or Path()
+        return cache.with_name(f"{cache.name}.{sha256}.users")
 
     def _save(self, snapshot: Snapshot) -> None:
         """Save the snapshot; a full disk costs the cache, not the answers."""
         if self._cache is None:
             return
         with contextlib.suppress(EnvironmentProblem):
-            write_atomically(self._cache, json.dumps(to_document(snapshot)))
+            document = to_document(snapshot)
+            # first: a cache without its lists could not be read
+            lists = {self._beside(sha256): user_list_of(snapshot, sha256)
+                     for sha256 in lists_named_in(document)}
+            for path, found in lists.items():
+                if found is not None and not path.exists():
+                    write_atomically(path, found.content)
+            write_atomically(self._cache, json.dumps(document))
+            for path in self._cache.parent.glob(self._beside("*").name):
+                if path not in lists:
+                    path.unlink(missing_ok=True)

@@ -14,14 +14,16 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from changeover.domain.audit import NewEvent
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Mode
-from changeover.errors import InvalidInput, Refused
+from changeover.errors import InvalidInput, Refused, StoreError
 from changeover.plan.model import Plan
-from changeover.store import audit
+from changeover.plan.user_lists import as_context, changed_files
+from changeover.store import audit, user_lists
 from changeover.store.base import Base, NameKey
 from changeover.store.cutovers import CutoverRow
 from changeover.store.engine import Store
 from changeover.store.routing import RoutingRow
 
+_MOST_READS = 5
 REGISTERED, AMENDED = "plan.registered", "plan.amended"
 
 
@@ -51,14 +53,19 @@ def register(store: Store, plan: Plan, *, source: str, now: datetime) -> None:
         Refused: The plan changed while a cutover of it runs.
     """
     content, own = _content(plan), digest_of(plan)
+    lists = {sha256: found.content.decode() for sha256, found in user_lists.of_plan(plan).items()}
     with store.begin() as session:
         row = session.get(MigrationRow, plan.migration)
         # the same plan again is what every `up` does: nothing to audit, nothing to refuse
         if row is not None and row.digest == own:
             row.registered_at, row.source = now, source
+            # one that somebody deleted comes back
+            user_lists.save_in(session, plan.migration, lists)
             return
         if row is not None:
-            _refuse_while_running(session, plan.migration, source)
+            files = changed_files(row.plan, content)
+            _refuse_while_running(session, plan.migration, source, files)
+        user_lists.save_in(session, plan.migration, lists)
         session.merge(
             MigrationRow(
                 name=plan.migration, plan=content, digest=own, source=source, registered_at=now
@@ -123,7 +130,8 @@ def times_amended_in(session: Session, migration: str) -> int:
 
 
 def plan_in(session: Session, migration: str) -> Plan:
-    """Return the plan that is in force, within the caller's transaction."""
+    """Return the plan that is in force, within the caller's transaction; without users from files.
+    """
     return Plan.model_validate(session.get_one(MigrationRow, migration).plan)
 
 
@@ -149,6 +157,7 @@ def load(store: Store, migration: str | None = None) -> Plan:
 
     Raises:
         InvalidInput: No such migration.
+        StoreError: A list of users is not in the store.
     """
     # `registered_at` moves with every `up`: the newest is the one in use
     query = select(MigrationRow).order_by(MigrationRow.registered_at.desc()).limit(1)
@@ -157,12 +166,25 @@ def load(store: Store, migration: str | None = None) -> Plan:
     with store.read() as session:
         row = session.scalar(query)
         if row is not None:
-            return Plan.model_validate(row.plan)
+            return _with_lists(session, row, store.url)
     known = ", ".join(names(store)) or "none is registered"
     raise InvalidInput(
         f"no migration {migration or 'is registered'}", where=store.url, allowed=known,
         next_step="Register one with `changeover up --plan FILE`",
     )
+
+
+def _with_lists(session: Session, row: MigrationRow, url: str) -> Plan:
+    """Return a row's plan with the users that it lists."""
+    for _ in range(_MOST_READS):
+        lists = user_lists.lists_in(session, row.name, row.plan)
+        if lists is not None:
+            return Plan.model_validate(row.plan, context=as_context(lists))
+        # on PostgreSQL another plan may have been registered between the two reads
+        session.refresh(row)
+    raise StoreError(
+        f"a list of users of the plan of {row.name} is missing", where=url,
+        next_step="Start `changeover up` with the same plan and files: it puts the list back")
 
 
 def names(store: Store) -> list[str]:
@@ -171,18 +193,30 @@ def names(store: Store) -> list[str]:
         return list(session.scalars(select(MigrationRow.name).order_by(MigrationRow.name)))
 
 
-def _refuse_while_running(session: Session, migration: str, source: str) -> None:
+def _refuse_while_running(
+    session: Session, migration: str, source: str, files: Sequence[str]
+) -> None:
+    """Refuse another plan beside a running cutover.
+
+    Args:
+        session: The caller's transaction.
+        migration: The migration.
+        source: Where the other plan came from.
+        files: Lists of users that are others than those of the present plan.
+    """
     running = session.scalar(
         select(CutoverRow.id).where(
             CutoverRow.migration == migration, CutoverRow.status == CutoverStatus.RUNNING
         )
     )
     if running is not None:
+        others = f" (the users in {', '.join(files)} are others)" if files else ""
         raise Refused(
-            f"not registered because cutover {running} of {migration} runs on another plan",
+            f"not registered because cutover {running} of {migration} runs on another plan{others}",
             where=source,
             next_step="Start with the plan that it began with, or end it first "
-            "(approve it to its end, or `changeover rollback`)",
+            "(approve it to its end, or `changeover rollback`)" + (
+                ". `changeover plan users SEGMENT` prints the users that count" if files else ""),
         )
 
 

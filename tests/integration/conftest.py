@@ -16,6 +16,7 @@ from changeover.gateway.admin import Admin
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
+from changeover.plan import user_files, user_lists
 from changeover.plan.model import Plan
 from tests.support.processes import LONGEST_PAUSE, free_port, running, upstream, wait_for
 
@@ -59,9 +60,13 @@ class Bench:
 
 
 def make_plan(
-    *, health_timeout: str = "1s", attempt_timeout: str = "60s", **changes: object
+    *, health_timeout: str = "1s", attempt_timeout: str = "60s", folder: Path | None = None,
+    **changes: object,
 ) -> Plan:
-    """Return a plan of two local systems on free ports; `changes` replace its parts."""
+    """Return a plan of two local systems on free ports; `changes` replace its parts.
+
+    Files with users that it names are in `folder`.
+    """
     ports = [free_port() for _ in range(3)]
     patience = {"health_timeout": health_timeout, "timeout": "60s"}
     document: dict[str, object] = {
@@ -77,7 +82,9 @@ def make_plan(
         },
         "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
     }
-    return Plan.model_validate({**document, **changes})
+    known, lists, wrong = user_files.with_lists({**document, **changes}, folder or Path())
+    assert not wrong, wrong
+    return Plan.model_validate(known, context=user_lists.as_context(lists))
 
 
 @pytest.fixture

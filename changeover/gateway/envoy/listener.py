@@ -54,7 +54,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
             # Early: before routes are chosen, so that clients cannot choose one by our headers.
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
-            "http_filters": [*segment_script.filters(plan), *user_key.filters(plan),
+            "http_filters": [*segment_script.filters(plan, files), *user_key.filters(plan),
                              *subsets.filters(plan), *taps, {
                 "name": "envoy.filters.http.router",
                 "typed_config": {

@@ -32,6 +32,8 @@ def of_segment(segment: SegmentSpec) -> Json:
 
 
 def _test(segment: SegmentSpec) -> Json:
+    if segment.file is not None:  # the script has looked into the list
+        return {"exact": "1"}
     if segment.prefix is not None:
         return {"prefix": segment.prefix}
     if segment.suffix is not None:

@@ -155,7 +155,7 @@ def test_segments_stay_moved_in_later_stages() -> None:
         *(("{header: x-cohort, any_of: [beta]}", spec, expected)
           for spec, expected in (
               ("{header: a, cookie: b, any_of: [c]}", "exactly one of `header`, `cookie` and"),
-              ("{header: a}", "exactly one of `any_of`, `prefix`, `suffix`, `regex` and"),
+              ("{header: a}", "`regex`, `present` and `file` is required"),
               ("{cookie: a, prefix: b, suffix: c}", "exactly one of `any_of`, `prefix`,"),
               ("{cookie: 'a b', present: true}", "line 7, routing.segments.beta.cookie"),
               ("{query: a, prefix: ''}", "line 7, routing.segments.beta.prefix"),
@@ -163,6 +163,12 @@ def test_segments_stay_moved_in_later_stages() -> None:
               ("{header: a, regex: 'a(?=b)'}", "'(?' in 'a(?=b)' is not for a gateway"),
               ("{header: a, regex: 'a{2000}'}", "is not for a gateway"),
               ("{header: a, prefx: b}", "did you mean 'prefix'?"),
+              ("{header: a, file: ../b}", "'../b' must be a file in the plan's folder or below"),
+              ("{header: a, file: /b}", "'/b' must be a file in the plan's folder or below"),
+              ("{header: a, file: [b]}", "line 7, routing.segments.beta.file"),
+              ("{header: a, any_of: [b], listed: {sha256: '0', users: 1}}", "listed.sha256"),
+              ("{header: a, any_of: [b], listed: {sha256: '" + "0" * 64 + "', users: 1}}",
+               "`listed` is set when a plan with `file` is read; leave it out"),
               ("{header: a, any_of: [b], not: maybe}", "line 7, routing.segments.beta.not"))),
         ("name: new,", "name: new, protocol: h2,", "line 4, systems.candidate.protocol"),
         ("name: new,", "name: new, protocol: http3,", "allowed are http1, http2"),

@@ -24,7 +24,9 @@ TESTS = {
     "any": {"regex": ".*"}, "there": {"present": True}, "gone": {"present": False},
     "others": {"any_of": ["beta"], "not": True}, "unlike": {"regex": "be.*", "not": True},
     "no_start": {"prefix": "be", "not": True},
+    "listed": {"file": "users.txt"}, "unlisted": {"file": "users.txt", "not": True},
 }
+USERS = ["beta", "ta", "a.b|c", "é", "x,beta", "ab-12", "beta,"]
 PLACES = {"h": {"header": "x-cohort"}, "c": {"cookie": "plan"}, "q": {"query": "plan"}}
 SEGMENTS = {f"{where}_{name}": {**place, **test} for where, place in PLACES.items()
             for name, test in TESTS.items()}
@@ -38,10 +40,11 @@ def gateway(
     triggers = [{"name": name, "metric": "error_rate", "above": "1%", "for": "5s",
                  "action": "alert", "segment": name} for name in SEGMENTS]
     key = {"header": "x-user-id"} if request.param == "header" else {"cookie": "session"}
-    plan = make_plan(
-        triggers=triggers,
-        routing={"listen": f"127.0.0.1:{free_port()}", "key": key, "segments": SEGMENTS})
-    yield from start_bench(plan, tmp_path_factory.mktemp("segments"))
+    folder = tmp_path_factory.mktemp("segments")
+    (folder / "users.txt").write_text("\n".join(USERS))
+    routing = {"listen": f"127.0.0.1:{free_port()}", "key": key, "segments": SEGMENTS}
+    plan = make_plan(folder=folder, triggers=triggers, routing=routing)
+    yield from start_bench(plan, folder)
 
 
 values = st.sampled_from([
@@ -74,7 +77,7 @@ def is_odd(text: str) -> bool:
 @given(asked=st.lists(requests(), min_size=40, max_size=40))
 @settings(max_examples=8, deadline=None)
 def test_envoy_and_python_agree(gateway: Bench, asked: list[Asked]) -> None:
-    """All thirty segments, for each of many requests."""
+    """All segments, for each of many requests."""
     gateway.move(Mode.GRADUAL, 5_000)
     tailer, browser = Tailer(gateway.gateway.files.access_log, {}), Browser(gateway)
     tailer.read()
