@@ -35,6 +35,8 @@ same within one `format`:
                        health_bar, basis (`verdict` or `samples`)}]}
     decided[]          when each check of each stage would have passed and failed: {stage, gate,
                        check, passed_at, passed_after, failed_at, failed_after, verdict, moments}
+    keyless            {requests, keyless, share, fate}: requests without a user's key, and what
+                       becomes of them
     way_back           whether a rollback would fit, while the baseline is smaller than it was
     procedure          what was done around the stages: {steps[{name, status, detail, at,
                        seconds}], criteria[{text, is_met, detail}]}; null without a cutover

@@ -20,7 +20,7 @@ from changeover.domain.rollout import Cutover
 from changeover.domain.verdict import Verdict
 from changeover.plan.model import PhaseKind, Plan
 from changeover.shadow import scores
-from changeover.site import capacity, group_status, trigger_status
+from changeover.site import capacity, group_status, keyless_status, trigger_status
 from changeover.store import audit, firings, outages, publications, routing
 from changeover.store.covering import MINUTE
 from changeover.store.engine import Store
@@ -30,6 +30,7 @@ from reports.model import (
     Asked,
     AuditView,
     Figures,
+    Keyless,
     Outage,
     Point,
     Progress,
@@ -119,7 +120,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         procedure=reading.procedure_of(store, cutover) if cutover else None,
         outcomes=reading.outcome_figures(store, plan, start=span.start, end=span.end),
         triggers=tuple(trigger_status.triggers(store, plan, now=facts.now)),
-        way_back=_room_now(store, plan, facts.now),
+        way_back=_room_now(store, plan, facts.now), keyless=_keyless(plan, figures),
         **_checks_over_time(store, plan, stages, span),
     )
 
@@ -188,6 +189,13 @@ def collect_question(store: Store, plan: Plan, asked: Asked, *, now: datetime) -
         warnings=warnings_of(view, fired),
         way_back=_way_back(store, plan, asked.stage, now),
     )
+
+
+def _keyless(plan: Plan, figures: Sequence[Figures]) -> Keyless:
+    requests = sum(row.window.requests for row in figures)
+    keyless = sum(row.window.keyless for row in figures)
+    return Keyless(requests, keyless, keyless / requests if requests else None,
+                   keyless_status.fate(plan))
 
 
 def _room_now(store: Store, plan: Plan, now: datetime) -> str:

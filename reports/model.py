@@ -126,6 +126,23 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyless:
+    """Requests without a user's key.
+
+    Args:
+        requests: All requests of users.
+        keyless: Of those, without a key.
+        share: Their share, 0..1; None without requests.
+        fate: What becomes of them by the plan, in words.
+    """
+
+    requests: int
+    keyless: int
+    share: float | None
+    fate: str
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One point of the charts: `seconds` of time from `at`. None where nothing was measured."""
 
@@ -296,6 +313,8 @@ class ReportData:
     """Whether a rollback would fit, while something has made the baseline smaller."""
     checks: tuple[CheckSeries, ...] = ()
     """Every check over time against its bound."""
+    keyless: Keyless | None = None
+    """Requests that no split could decide about."""
     decided: tuple[Decided, ...] = ()
     """When each check of each stage would have passed or failed."""
     outcome_series: Mapping[str, tuple[OutcomePoint, ...]] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from changeover.domain.rollout import Approval, GateVerdict
 from changeover.plan.metrics import METRICS, Metric
 from changeover.plan.statuses import WITH_STATUS
 from reports import text
-from reports.model import OF_SYSTEMS, Figures, Moment, ReportData
+from reports.model import OF_SYSTEMS, Figures, Keyless, Moment, ReportData
 from reports.outcomes import OutcomeFigures
 from reports.page import Tile
 
@@ -50,7 +50,17 @@ def summary_rows(data: ReportData) -> list[tuple[str, str]]:
         ("downtime", text.duration(outage.down_seconds) + rough),
         ("time with any user-visible error", text.duration(outage.seconds_with_errors) + rough),
         ("refused by the gateway itself", refused_text(data.figures)),
+        ("requests without a key", keyless_text(data.keyless)),
     ]
+
+
+def keyless_text(found: Keyless | None) -> str:
+    """Return how many requests had no key, and what becomes of them."""
+    if found is None or not found.requests:
+        return "–"
+    if not found.keyless:
+        return "0"
+    return f"{text.count(found.keyless)} ({text.share(found.share)}): {found.fate}"
 
 
 def refused_text(figures: Sequence[Figures]) -> str:

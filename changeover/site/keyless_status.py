@@ -7,6 +7,7 @@ from typing import Any
 
 from changeover.domain.messages import Message, Severity
 from changeover.domain.routing import SPLIT, System
+from changeover.plan.model import Plan
 from changeover.site.site import Site
 from changeover.store import cutovers, messages, routing, samples
 from changeover.store.engine import Store
@@ -16,6 +17,13 @@ WARNED_ABOVE = 0.01
 """Share of the requests above which people are told."""
 LEAST_REQUESTS = 500
 """Fewer tell nothing yet."""
+
+
+def fate(plan: Plan) -> str:
+    """Return what becomes of a plan's requests without a key, in words."""
+    if plan.routing.keyless == "split":
+        return "each goes to either system by chance"
+    return "they stay at the baseline until `full`, and are in no comparison"
 
 
 def collect(store: Store, migration: str, *, now: datetime) -> dict[str, Any]:
@@ -52,12 +60,10 @@ def tell(site: Site, *, now: datetime) -> None:
     if found["requests"] < LEAST_REQUESTS:
         return
     cutover = cutovers.latest(site.store, site.migration)
-    where = ("each goes to either system by chance" if site.plan.routing.keyless == "split"
-             else "they stay at the baseline until `full`, and are in no comparison")
     messages.put(site.store, Message(
         site.migration, severity=Severity.WARNING,
         key=f"keyless-{state.epoch}-{cutover.id if cutover else 0}",
         title=f"{found['share']:.1%} of the requests of {site.migration} have no key",
-        body=f"{found['keyless']} of {found['requests']} in the last minute: {where}. Name more "
-        "places in `routing.key`, or give users a cookie with `routing.issue`.",
+        body=f"{found['keyless']} of {found['requests']} in the last minute: {fate(site.plan)}. "
+        "Name more places in `routing.key`, or give users a cookie with `routing.issue`.",
         at=now), is_once=True)

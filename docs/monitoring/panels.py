@@ -262,6 +262,8 @@ USERS = Board(
             lines("Redirects and empty answers", "Share of the requests meant for a system.",
                   (of_requests("redirects"), "{{system}} redirects"),
                   (of_requests("empty_answers"), "{{system}} empty"), unit=SHARE),
+            lines("Without a key", "Share of the requests meant for a system; no split moves them.",
+                  (of_requests("keyless_requests"), SYSTEM), unit=SHARE),
         )),
         Row("Speed and size", (
             lines("Duration, 50 %", "Median.", (quantile(0.5), SYSTEM), unit=SECONDS), P95,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from changeover.analysis.window import Sample
+from changeover.console.exposition.counters import Counters
 from changeover.domain.audit import Author
 from changeover.domain.messages import Severity
 from changeover.domain.routing import Change, Mode
@@ -15,8 +16,10 @@ from changeover.plan.load import parse_plan
 from changeover.site import keyless_status
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import messages, plans, routing, samples
+from changeover.store import cutovers, messages, plans, routing, samples
 from changeover.store.engine import Store
+from reports import evidence
+from reports.model import Keyless
 from tests.core.test_capacity import PLAN
 from tests.store.test_capacity import NOW
 
@@ -56,6 +59,23 @@ def test_share_is_shown_and_told_above_one_percent(
     told = [(each.severity, each.title) for each in messages.newest(site.store, "shop")]
     wanted = [(Severity.WARNING, "8.3% of the requests of shop have no key")] if is_told else []
     assert told == wanted
+
+
+@pytest.mark.parametrize(("keyless", "fate"), [
+    ("baseline", "they stay at the baseline until `full`, and are in no comparison"),
+    ("split", "each goes to either system by chance")])
+def test_report_and_counters_have_them(site: Site, keyless: str, fate: str) -> None:
+    """The share of the whole time, by both systems together; Prometheus counts each request."""
+    counters = Counters(site.store, "shop", NOW - timedelta(minutes=1))
+    measured(site, 10)
+    routing_spec = site.plan.routing.model_copy(update={"keyless": keyless})
+    plan = site.plan.model_copy(update={"routing": routing_spec})
+    cutovers.begin(site.store, "shop", flow_run_id="run", now=NOW - timedelta(minutes=1))
+    assert evidence.collect(site.store, plan, None, now=NOW).keyless == Keyless(
+        1200, 100, 100 / 1200, fate)
+    counters.count(NOW + timedelta(seconds=10))
+    assert {name: counters.others[name, "keyless"] for name in ("baseline", "candidate")} == {
+        "baseline": 100, "candidate": 0}
 
 
 @pytest.mark.parametrize("mode", [Mode.BASELINE_ONLY, Mode.EMERGENCY_ROLLBACK])

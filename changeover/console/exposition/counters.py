@@ -25,7 +25,8 @@ LATE_SECONDS = 60
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # most publications take some hundredths of a second; a gateway that is stuck, a minute
 PUBLISH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-COUNTED = ("client_errors", "user_errors", "redirects", "answers", "empty_answers", "answer_bytes")
+COUNTED = ("client_errors", "user_errors", "redirects", "answers", "empty_answers", "answer_bytes",
+           "keyless")
 """Fields of a sample that are counted by system."""
 
 

@@ -28,6 +28,9 @@ _OTHERS = {
     "redirects": Family(
         "redirects", "Requests that were answered 3xx, without 304.",
         ("system",), SYSTEM, Kind.COUNTER),
+    "keyless": Family(
+        "keyless_requests", "Requests meant for a system that had no user's key.",
+        ("system",), SYSTEM, Kind.COUNTER),
     "answers": Family(
         "answers", "Successful answers to GET.", ("system",), SYSTEM, Kind.COUNTER),
     "empty_answers": Family(

@@ -14,8 +14,8 @@ import pytest
 
 from changeover.domain.verdict import Verdict
 from changeover.errors import EnvironmentProblem, InvalidInput
-from reports import as_json, render
-from reports.model import AuditView, ReportData
+from reports import as_json, render, sections
+from reports.model import AuditView, Keyless, ReportData
 from tests.core.reports.hand_made import (
     NASTY,
     approval,
@@ -191,6 +191,20 @@ def test_page_and_markdown_say_how_triggers_stand() -> None:
     for shown in (Page(render.render_html(data)).text, render.render_markdown(data)):
         for part in ("slow", "hold", "firing (old)", "250 ms", "2026-03-02"):
             assert part in shown
+
+
+@pytest.mark.parametrize(("found", "shown"), [
+    (None, "–"), (Keyless(0, 0, None, "they stay"), "–"), (Keyless(500, 0, 0.0, "they stay"), "0"),
+    (Keyless(500, 20, 0.04, "they stay at the baseline"),
+     "20 (4.000 %): they stay at the baseline"),
+], ids=["not collected", "no requests", "none", "some"])
+def test_every_form_has_the_requests_without_a_key(found: Keyless | None, shown: str) -> None:
+    """How many, which share, and what becomes of them."""
+    data = short(keyless=found)
+    assert ("requests without a key", shown) in sections.summary_rows(data)
+    for written in (Page(render.render_html(data)).text, render.render_markdown(data)):
+        assert shown in written
+    assert json.loads(as_json.render_json(data))["keyless"] == as_json.plain(found)
 
 
 def test_markdown_escapes_everything_that_people_wrote() -> None:
