@@ -15,6 +15,7 @@
     │   ├── StoreBusy             the database works, but did not answer in time
     │   │   └── StoreLocked
     │   └── WrongStoreVersion
+    ├── NotLeading             1  another observer may lead; it does what this one does not
     ├── Unreachable            6  another process does not answer: Prefect, the gateway, a system
     │   └── PublishFailed         the gateway did not accept a configuration; the old one stays
     └── EnvironmentProblem     7  port in use, unwritable directory, missing program
@@ -131,6 +132,10 @@ class StoreLocked(StoreBusy):
 
 class WrongStoreVersion(StoreError):
     """The database's schema is older or newer than this program's."""
+
+
+class NotLeading(ChangeoverError):
+    """Another observer leads, or may; nothing was changed."""
 
 
 class Unreachable(ChangeoverError):

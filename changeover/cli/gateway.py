@@ -61,7 +61,7 @@ def gateway(session: Session, /, **asked: Any) -> int:
     from changeover.site.service_main import log_to_stderr
 
     wanted = Wanted(
-        _store(asked["store_url"]), asked["migration"], _name(asked["name"]),
+        shared_store(asked["store_url"]), asked["migration"], node_name(asked["name"]),
         _address("--listen", asked["listen"]), _seconds(asked["drain"]))
     home = _home(session.home)
     log_to_stderr("gateway")
@@ -98,26 +98,36 @@ def _home(given: Path | None) -> Home:
     return home
 
 
-def _store(url: str) -> str:
+def shared_store(url: str) -> str:
+    """Return the address of a database that other machines reach, whose death is noticed.
+
+    Raises:
+        InvalidInput: It is another one, or none.
+    """
     try:
         parsed = make_url(url) if url else None
     except ArgumentError:
         parsed = None
     if parsed is None or parsed.get_backend_name() != "postgresql":
         raise InvalidInput(
-            "a gateway node needs a database that other machines reach", where="--store",
+            "another machine needs a database that it reaches", where="--store",
             allowed="postgresql+psycopg://USER:PASSWORD@HOST/NAME",
             next_step="Start the migration with `changeover up --store URL`, and give the same one")
     missing = {name: value for name, value in ANSWERS_WITHIN.items() if name not in parsed.query}
     return parsed.update_query_dict(missing).render_as_string(hide_password=False)
 
 
-def _name(name: str) -> str:
+def node_name(name: str) -> str:
+    """Return a name that a node, or a spare observer, may have.
+
+    Raises:
+        InvalidInput: It is none, or that of the main machine.
+    """
     if not _NAME.fullmatch(name):
         raise InvalidInput(f"{name!r} is no name of a node", where="--name",
                            allowed="a letter, then up to 62 letters, digits, - or _, all small")
     if name == MAIN_GATEWAY:
-        raise InvalidInput(f"{name!r} is the gateway of `changeover up`", where="--name",
+        raise InvalidInput(f"{name!r} is the machine of `changeover up`", where="--name",
                            next_step="Give another name, as edge-1")
     return name
 

@@ -61,6 +61,9 @@ COMMANDS = {
     "skip-stage": (
         "steer.skip_stage",
         "Leave out a stage that was not entered yet; needs as many people as its approval."),
+    "forget-gateway": (
+        "forgetting.forget_gateway",
+        "Remove a gateway node that is dead: nobody waits for what it may have measured."),
     "freeze": (
         "freeze.freeze",
         "Keep everybody where they are for a time: no promotion, rollback always."),
@@ -97,6 +100,9 @@ COMMANDS = {
     "divergences": (
         "compare.divergences",
         "Show what differs between the two systems' answers, regressions first."),
+    "observer": (
+        "observer.observer",
+        "Judge triggers and gates when the observer of `changeover up` does not."),
     "outcomes": (
         "outcomes.outcomes",
         "Compare what applications reported of both systems: success, duration, quality numbers."),

@@ -91,6 +91,9 @@ TITLES: dict[str, tuple[str, Tone]] = {
     "console.signed_in": ("signed in on the page", "plain"),
     "way_back.at_risk": ("the way back is at risk", "bad"),
     "way_back.well": ("the way back is well again", "good"),
+    "gateway_node.rolled_back": ("gateway node {node} rolled back by itself", "bad"),
+    "gateway_node.forgotten": ("gateway node {node} was removed", "plain"),
+    "gateway_node.lost": ("gateway node {node} was lost for a while", "warn"),
     "rollback.gateway_first": ("users moved before the store knew", "bad"),
 }
 """The title and tone of each kind of event; `rollback.in_steps` is a way of `rollback.started`."""

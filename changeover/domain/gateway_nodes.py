@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from changeover.domain.own_moves import OwnMove, move_of
+from changeover.domain.own_moves import unrecorded as _unrecorded
 
 SILENT_AFTER = timedelta(seconds=3)
 """A node gives a sign of life every second or oftener; one without is named, and not waited for."""
@@ -40,6 +43,8 @@ class GatewayNode:
         confirmed_at: When it said that Envoy serves them.
         measured_until: Unix second; all it measured before is in the store.
         problem: Why it does not do what it should; empty when it does.
+        own_moves: What it did with its users while it was cut off, oldest first.
+        recorded: The moment of the newest of them that is recorded; empty before the first.
     """
 
     migration: str
@@ -54,6 +59,23 @@ class GatewayNode:
     confirmed_at: datetime | None = None
     measured_until: int = 0
     problem: str = ""
+    own_moves: list[dict[str, Any]] | None = field(default=None)
+    recorded: str = ""
+
+    @property
+    def unrecorded(self) -> list[OwnMove]:
+        """What it did while it was cut off and is not recorded yet, oldest first."""
+        entries = _unrecorded(self.own_moves or [], self.recorded)
+        return [move_of(self.name, entry) for entry in entries]
+
+    def is_apart(self, order: tuple[int, int]) -> bool:
+        """Whether it rolled back by itself, before a version was decided that counts again."""
+        is_ahead = self.order[0] > order[0]
+        return is_ahead and any(not move.is_lost for move in self.unrecorded)
+
+    def serves_version(self, order: tuple[int, int]) -> bool:
+        """Whether it serves a version or a later one."""
+        return self.order >= order and not self.is_apart(order)
 
     @property
     def order(self) -> tuple[int, int]:
@@ -81,17 +103,21 @@ class Fleet:
     Args:
         nodes: By name; those that have gone are not among them.
         now: That moment.
+        untold: Those that did something while they were cut off that is not recorded yet, also
+            those that have gone.
     """
 
     nodes: tuple[GatewayNode, ...]
     now: datetime
+    untold: tuple[GatewayNode, ...] = ()
 
     @classmethod
     def of(cls, nodes: Iterable[GatewayNode], now: datetime) -> Fleet:
         """Return the nodes that count: not gone, and heard of within a day."""
-        kept = [node for node in nodes if node.state is not NodeState.GONE
-                and now - node.seen <= FORGOTTEN_AFTER]
-        return cls(tuple(sorted(kept, key=lambda node: node.name)), now)
+        found = sorted(nodes, key=lambda node: node.name)
+        kept = tuple(node for node in found if node.state is not NodeState.GONE
+                     and now - node.seen <= FORGOTTEN_AFTER)
+        return cls(kept, now, tuple(node for node in found if node.unrecorded))
 
     @property
     def counted(self) -> list[GatewayNode]:
@@ -110,11 +136,11 @@ class Fleet:
 
     def confirmed(self, order: tuple[int, int]) -> list[GatewayNode]:
         """Return the nodes that serve a version or a later one, heard of or not."""
-        return [node for node in self.counted if node.order >= order]
+        return [node for node in self.counted if node.serves_version(order)]
 
     def behind(self, order: tuple[int, int]) -> list[GatewayNode]:
-        """Return the live nodes that serve an earlier version."""
-        return [node for node in self.live if node.order < order]
+        """Return the live nodes that do not serve a version or a later one."""
+        return [node for node in self.live if not node.serves_version(order)]
 
     def lost(self, order: tuple[int, int]) -> list[GatewayNode]:
         """Return the silent nodes that served an earlier version when they were heard of last."""
@@ -127,7 +153,7 @@ class Fleet:
         """
         parts = [f"{len(self.confirmed(order))} of {len(self.counted)} nodes confirmed"]
         for node in self.counted:
-            if node.order < order or node.is_silent(self.now):
+            if not node.serves_version(order) or node.is_silent(self.now):
                 parts.append(self._why(node))
         return ", ".join(parts)
 

@@ -237,6 +237,16 @@ def _refuse_stale(state: RoutingState, change: Change) -> None:
         )
 
 
+def users_come(before: RoutingState, after: RoutingState) -> bool:
+    """Whether users come to the candidate who were not there in the state before.
+
+    A new epoch in between was a rollback: users went back and came again. Only a return in steps
+    begins with the same users.
+    """
+    is_same = before.epoch == after.epoch or after.mode is Mode.RETURNING
+    return after.mode in ON_USERS and not (is_same and before.mode in ON_USERS)
+
+
 def is_back(state: RoutingState, part: str) -> bool:
     """Whether a part, `segment:NAME` or `route:NAME`, was taken back to the baseline alone."""
     kind, _, name = part.partition(":")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from changeover.domain.routing import RoutingState
@@ -24,7 +26,8 @@ class BreakGlass(RoutesOnDisk):
     """The part of a gateway that works when nothing else does."""
 
     def break_glass(
-        self, *, reason: str, actor: str, now: datetime, busy: str = ""
+        self, *, reason: str, actor: str, now: datetime, busy: str = "",
+        facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """Send everyone to the baseline with nothing but the files: no store, no Prefect.
 
@@ -35,6 +38,7 @@ class BreakGlass(RoutesOnDisk):
         Args:
             reason, actor, now: What happened, who moves users, the present moment.
             busy: Why the store is busy, when it is well otherwise and follows.
+            facts: What else the journal is to say.
 
         Returns the journal; one that is there already stays.
         """
@@ -50,6 +54,7 @@ class BreakGlass(RoutesOnDisk):
                 }
                 if busy:
                     entry["busy"] = busy
+                entry |= facts
             safe = with_version(safe, f"{entry['epoch']}.{entry['version']}")
             # The journal first: killed in between, users have not moved, but nobody publishes
             # over it. The other way round users would have moved and no record would say so.

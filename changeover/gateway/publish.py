@@ -204,6 +204,18 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         """
         return self.admin.served().version
 
+    def serves_within(self, order: tuple[int, int], seconds: float) -> bool:
+        """Wait a moment until Envoy serves a version or a later one; return whether it does."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if (self.served() or (-1, -1)) >= order:
+                    return True
+            except Unreachable:
+                return False
+            time.sleep(POLL_SECONDS)
+        return False
+
     def serving(self, state: RoutingState) -> Serving:
         """Return whether Envoy serves a routing state, and in words what it does instead.
 

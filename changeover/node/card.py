@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from changeover.domain.routing import RoutingState
+from changeover.node.own_moves import OwnMoves
 from changeover.node.standing import CUT_OFF_AFTER, Known, Readiness, readiness
 from changeover.store import gateway_nodes
 from changeover.store.engine import Store
@@ -19,13 +21,16 @@ class Card:
 
     Args:
         who: Who the node is.
+        moves: What it did with its users while it was cut off.
     """
 
-    def __init__(self, who: Identity) -> None:
-        self.who = who
+    def __init__(self, who: Identity, moves: OwnMoves | None = None) -> None:
+        self.who, self.moves = who, moves
         self.is_draining = False
         self.is_serving = False
         self.wanted: tuple[int, int] | None = None
+        self.state: RoutingState | None = None
+        """The newest routing state that it read."""
         self.served: tuple[int, int] | None = None
         self.measured_until = 0
         self.problem = ""
@@ -52,16 +57,26 @@ class Card:
 
     def readiness(self) -> Readiness:
         """Return whether users may be sent here."""
-        silence = None if self._heard is None else time.monotonic() - self._heard
-        problem = "; ".join(filter(None, (self.problem, self.note)))
         return readiness(Known(
-            self.is_draining, self.is_serving, self.wanted, self.served, silence, problem,
-            waiting=time.monotonic() - self._rolled_back))
+            self.is_draining, self.is_serving, self.wanted, self.served, self.silence,
+            self.problems, waiting=time.monotonic() - self._rolled_back))
+
+    @property
+    def problems(self) -> str:
+        """What is not as it should be, for people; empty when nothing is."""
+        away = self.moves.text if self.moves is not None else ""
+        return "; ".join(filter(None, (self.problem, away, self.note)))
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds since the store answered last; None when it never did."""
+        return None if self._heard is None else time.monotonic() - self._heard
 
     @property
     def is_cut_off(self) -> bool:
         """Whether a store that answered before has not for some seconds."""
-        return self._heard is not None and time.monotonic() - self._heard > CUT_OFF_AFTER
+        silence = self.silence
+        return silence is not None and silence > CUT_OFF_AFTER
 
     @property
     def is_due(self) -> bool:
@@ -77,8 +92,8 @@ class Card:
         # one after the other: an older word must not come after a newer one
         with self._lock:
             found = said or Sign(
-                self.readiness().state, self.served, self.measured_until,
-                "; ".join(filter(None, (self.problem, self.note))))
+                self.readiness().state, self.served, self.measured_until, self.problems,
+                tuple(self.moves.waiting()) if self.moves else ())
             self.is_replaced = not gateway_nodes.sign(store, self.who, found)
             self._said = time.monotonic()
             self.heard()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
+from changeover.domain.own_moves import LOST
 from changeover.domain.routing import RoutingState
 from changeover.errors import PublishFailed, StoreError, Unreachable
 from changeover.node.card import Card
+from changeover.node.own_moves import OwnMoves
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.site.site import Site
-from changeover.store import routing
+from changeover.store import gateway_nodes, routing
 
 LOG = logging.getLogger("changeover.node")
 
@@ -26,28 +29,45 @@ class Following:
     Args:
         site: The migration, with the node's own gateway.
         card: Where what is served is noted.
+        moves: What the node did without the store.
         log: Where problems are logged.
     """
 
-    def __init__(self, site: Site, card: Card, log: LogOnce) -> None:
-        self._site, self._card, self._log = site, card, log
+    def __init__(self, site: Site, card: Card, moves: OwnMoves, log: LogOnce) -> None:
+        self._site, self._card, self._moves, self._log = site, card, moves, log
         self._throttle = Throttle()
 
     def step(self) -> None:
         """Read the state, bring it to Envoy, and say what is served."""
         card, store = self._card, self._site.store
         try:
+            # asked first: the state that is read next is then of after the recording
+            journal = self._moves.journal
+            may_serve = self._may_serve(journal)
             state = routing.read(store, self._site.migration)
             card.heard()
             card.want(state.order)
-            before = card.served, card.is_serving
-            self._serve(state)
+            card.state, before = state, (card.served, card.is_serving)
+            # a store that hung may answer after users were sent back
+            if may_serve and self._moves.journal == journal:
+                self._moves.let_back(self._site.plan, state)
+                self._serve(state)
+            else:
+                self._ask_envoy()
             if card.is_due or before != (card.served, card.is_serving):
                 card.sign(store)
             self._log.fine("store", "the store answers again")
         except StoreError as error:
             self._ask_envoy()
             self._log.problem("store", f"the store cannot be used: {error}")
+
+    def _may_serve(self, journal: dict[str, Any] | None) -> bool:
+        """Whether the store's routes are served here: not before it knows of a rollback here."""
+        who = self._card.who
+        recorded = gateway_nodes.recorded(self._site.store, who) if self._moves.waiting() else ""
+        if recorded:
+            self._moves.forget(recorded)
+        return journal is None or bool(journal.get(LOST)) or journal.get("at") == recorded
 
     def _serve(self, state: RoutingState) -> None:
         """Publish a state that Envoy does not serve yet."""

@@ -15,6 +15,7 @@ from changeover.gateway.accesslog import Entry, Tailer
 from changeover.gateway.hosts import hosts_of
 from changeover.gateway.long_connections import was_ended
 from changeover.node.card import Card
+from changeover.node.judging import Judging
 from changeover.node.late import Late
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.position import Position, earlier
@@ -42,10 +43,11 @@ class Measuring:
     Args:
         site: The migration, with the node's own gateway.
         card: Where is noted until when everything is in the store.
+        judging: Learns what is measured.
     """
 
-    def __init__(self, site: Site, card: Card) -> None:
-        self._site, self._card = site, card
+    def __init__(self, site: Site, card: Card, judging: Judging) -> None:
+        self._site, self._card, self._judging = site, card, judging
         self._name = site.gateway.name
         files = site.gateway.files
         self._position = Position(files.root / "node.json")
@@ -84,6 +86,7 @@ class Measuring:
             self._count(self._tailer.read_on(known))  # after a restart: samples only
         entries = self._tailer.read()
         self._count(entries)
+        self._judging.read(entries)
         self.slices.add(entries, self._tailer.position)
         if lost := self._tailer.unreadable - unreadable:
             LOG.warning("lines of the access log that cannot be read: %d", lost)
@@ -100,6 +103,7 @@ class Measuring:
     def _sum(self, before: int) -> None:
         changed = self._accumulator.pop_changed(before)
         self._unsaved.add(changed, self._accumulator.pop_user_errors())
+        self._judging.feed(changed, before)
         self._summed = before
         self.is_new.set()
 
@@ -107,6 +111,7 @@ class Measuring:
         LOG.warning("the clock was set back to %d; its seconds are measured anew", to)
         self._sum(self._accumulator.newest + 1)
         self._accumulator.set_back(to)
+        self._judging.set_back(to)
         self._position.set_back()
 
     def _rotate(self) -> None:

@@ -35,6 +35,7 @@ from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.machine.ports import require_free
 from changeover.node.card import Card
+from changeover.node.own_moves import OwnMoves
 from changeover.node.own_plan import of_node, warnings
 from changeover.node.session import TICK_SECONDS, Session
 from changeover.plan import units
@@ -95,6 +96,7 @@ class Node:
         self._home, self._wanted, self._card, self._stop = home, wanted, card, stop
         self._gateway = Gateway(
             home.gateway_files, name=wanted.name, patience=ENVOY_PATIENCE_SECONDS)
+        card.moves = OwnMoves(self._gateway)
         envoy = Child(
             "envoy", envoy_command(home.gateway_files), home.logs / "envoy.log",
             outlives=True)
@@ -279,7 +281,8 @@ class Node:
         self._while_draining(session, FINISH_SECONDS, self._is_idle)
         self._keeper.stop()
         _within(END_SECONDS, "sending what was measured last", session.end)
-        self._say(Sign(NodeState.GONE, self._card.served, self._card.measured_until))
+        self._say(Sign(NodeState.GONE, self._card.served, self._card.measured_until,
+                       own_moves=tuple(self._card.moves.waiting() if self._card.moves else ())))
         LOG.info("gone")
 
     def _while_draining(

@@ -7,7 +7,9 @@ import threading
 
 from changeover.node.card import Card
 from changeover.node.following import POLL_SECONDS, Following
+from changeover.node.judging import Judging
 from changeover.node.measuring import Measuring
+from changeover.node.own_moves import OwnMoves
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.site.site import Site
 from changeover.store import plans
@@ -33,8 +35,10 @@ class Session:
     def __init__(self, site: Site, card: Card, digest: str) -> None:
         self._site, self._card, self._digest = site, card, digest
         self._log, self._throttle = LogOnce(), Throttle()
-        self._following = Following(site, card, self._log)
-        self._measuring = Measuring(site, card)
+        moves = card.moves or OwnMoves(site.gateway)
+        self._following = Following(site, card, moves, self._log)
+        self._judging = Judging(site.plan, card, moves, self._log)
+        self._measuring = Measuring(site, card, self._judging)
         self._is_over = threading.Event()
         self.newest_digest = digest
         """Of the plan that is in force, as far as is known."""
@@ -53,8 +57,9 @@ class Session:
         return self.newest_digest not in ("", self._digest)
 
     def tick(self) -> None:
-        """Read the log; call it ten times a second."""
+        """Read the log and judge by it; call it ten times a second."""
         self._log.run("access log", self._measuring.tick)
+        self._log.run("judging", self._judging.tick)
 
     def end(self) -> None:
         """End the threads, and send what is there."""

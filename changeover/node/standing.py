@@ -69,7 +69,7 @@ def readiness(known: Known) -> Readiness:
     if known.silence > CUT_OFF_AFTER:
         text += (f"; cut off from the store for {known.silence:.0f} s, goes on with these routes, "
                  "and nobody knows whether they are the newest")
-    elif known.problem and served >= known.wanted:
+    if known.problem and served >= known.wanted:
         text += f"; {known.problem}"
     return Readiness(True, NodeState.READY, text)
 

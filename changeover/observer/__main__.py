@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import time
 
 from changeover.errors import ChangeoverError, StoreError, WrongStoreVersion
-from changeover.observer.service import LOG, observe
+from changeover.observer.leading import Leading
+from changeover.observer.service import LOG
+from changeover.observer.serving import serve
 from changeover.site.home import Home
-from changeover.site.service_main import end_when_amended, log_to_stderr, service_parser
+from changeover.site.service_main import log_to_stderr, service_parser
 from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
@@ -32,17 +33,12 @@ def main() -> int:
     home = Home(arguments.home)
     try:
         store = _open(home)
-        plan = plans.load(store, arguments.migration)
+        serve(Leading.of(store, arguments.migration),
+              lambda: Site(home, plans.load(store, arguments.migration), store),
+              api_url=arguments.api_url)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    site = Site(home, plan, store)
-    observer = observe(site, arguments.api_url or None)
-    # only a note: the loop ends at its next turn and saves what it has
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: observer.stop.set())
-    end_when_amended(site)
-    observer.run()
     return 0
 
 

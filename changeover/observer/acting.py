@@ -70,7 +70,7 @@ class Acting:
                 self.traffic.roll_back(overdue)
             except Refused as refusal:  # people are notified; triggers must not wait for it
                 self._log.problem("failed item", str(refusal))
-                self.traffic.following.put_off()
+                self.traffic.called_for.put_off()
         # in their order, and one that cannot be done yet keeps the next waiting: it moves everyone
         while self._pending:
             if not self._carry_out(self._pending[0]):

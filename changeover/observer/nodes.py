@@ -101,6 +101,11 @@ class Nodes:
         return bool(self._fleet and self._fleet.counted)
 
     @property
+    def untold(self) -> tuple[GatewayNode, ...]:
+        """The nodes that did something by themselves that is not recorded yet."""
+        return self._fleet.untold if self._fleet else ()
+
+    @property
     def pause(self) -> float:
         """Seconds until the store is asked again."""
         return POLL_SECONDS if self.has_any else POLL_WITHOUT_SECONDS

@@ -16,14 +16,14 @@ from functools import partial
 from pathlib import Path
 
 from changeover import clock
-from changeover.analysis.window import SHADOW, Sample
+from changeover.analysis.window import MAIN_GATEWAY, SHADOW, Sample
 from changeover.domain.messages import Severity
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, StoreError
 from changeover.gateway.accesslog import Entry, Tailer
 from changeover.gateway.hosts import hosts_of
 from changeover.gateway.long_connections import was_ended
-from changeover.observer import telling
+from changeover.observer import leading, telling
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
 from changeover.observer.back_pressure import BackPressure
@@ -32,6 +32,7 @@ from changeover.observer.evidence import TriggerEvidence
 from changeover.observer.fast_watch import FastWatch
 from changeover.observer.following import announce_left_behind
 from changeover.observer.nodes import Nodes
+from changeover.observer.own_moves import NodesMoves
 from changeover.observer.polling import SourcePolls
 from changeover.observer.position import Position, earlier
 from changeover.observer.probes import ProcessMeter, probe_every_second
@@ -76,15 +77,20 @@ class Observer:
     Args:
         site: The migration on this machine, its store opened with a short timeout.
         api: Prefect's API, or None to do without recovery.
+        stop: Ends it when it is set.
+
+    `may_act` says whether it may judge and act now: another observer may lead.
     """
 
-    def __init__(self, site: Site, api: PrefectApi | None) -> None:
+    def __init__(
+        self, site: Site, api: PrefectApi | None, stop: threading.Event | None = None
+    ) -> None:
         self.site, self.plan, self.store = site, site.plan, site.store
         self.sources = SourcePolls(site)
-        self.watch = Watch(self.plan, self.sources)
-        self.fast = FastWatch(self.plan)
+        self.watch, self.fast = Watch(self.plan, self.sources), FastWatch(self.plan)
         self._later: list[Sample] = []
-        self.stop = threading.Event()
+        self.stop = stop or threading.Event()
+        self.may_act: Callable[[], bool] = lambda: True
         self.log, self.throttle = LogOnce(), Throttle()
         self.traffic = Traffic(site, self.log, self._watch_anew)
         self.stepping = Stepping(site, self.traffic, self.log)
@@ -93,12 +99,12 @@ class Observer:
         self.standings = Standings(site, self.sources)
         self.unsaved = Unsaved()
         self.acting = Acting(self.traffic, self.unsaved, self.log)
-        self.memory = TriggerMemory(site)
-        self._lock = threading.Lock()
+        self.memory, self._lock = TriggerMemory(site), threading.Lock()
         self._position = Position(site.home.gateway_files.root / "observer.json")
         place, first = self._position.read()
         self.slices = SliceLog(site)
         self.nodes = Nodes(site, self.traffic.notices)
+        self.nodes_moves = NodesMoves(site, self.traffic)
         self.evidence = TriggerEvidence(
             site, self.traffic, self.slices, lambda: self.nodes.has_any)
         self._tailer = Tailer(
@@ -108,15 +114,14 @@ class Observer:
                 entry, site.gateway.hops(), self.plan.rollback.grace))
         # a clock that was set back since must not leave out what comes now
         first = min(first, int(time.time()))
-        self._accumulator = Accumulator(first=first, subsets=subsets_read(self.plan))
+        self._accumulator = Accumulator(
+            first=first, subsets=subsets_read(self.plan), gateway=site.gateway.name)
         self._meters = {
             str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))
             for name in System
         }
-        self._seconds = Seconds()
-        self._metered = 0
-        self._began = int(time.time())
-        self._must_reopen = False
+        self._seconds, self._metered = Seconds(), 0
+        self._began, self._must_reopen = int(time.time()), False
 
     def run(self) -> None:
         """Observe until `stop` is set."""
@@ -147,8 +152,9 @@ class Observer:
         LOG.info("observing %s", self.site.migration)
         while not self.stop.wait(TICK_SECONDS):
             self.log.run("access log", self._read_log)
-            self.log.run("triggers", self._judge)
-            self.log.run("rollback", self._roll_back)
+            if self.may_act():
+                self.log.run("triggers", self._judge)
+                self.log.run("rollback", self._roll_back)
             self.log.run("processes", self._meter)
             self.log.run("log rotation", self._rotate)
         self.log.run("last samples", lambda: self.unsaved.save(self.store, self.site.migration))
@@ -317,7 +323,7 @@ class Observer:
                 self.store, self.site.migration, self.watch.places, start=memory))
 
     def _beat(self) -> None:
-        own = heartbeats.service_of(self.site.migration, "observer")
+        own = heartbeats.service_of(self.site.migration, leading.service(self.site.gateway.name))
         heartbeats.beat(self.store, own, pid=os.getpid(), now=clock.now())
         console = next((beat for beat in heartbeats.of(self.store, self.site.migration)
                         if beat.service == "console"), None)
@@ -333,6 +339,9 @@ class Observer:
         while not self.stop.wait(self.nodes.pause):
             self._with_store("what gateway nodes measure is not read",
                              lambda: self.nodes.poll(self.traffic.state))
+            if self.nodes.untold:
+                self._with_store("what gateway nodes did is not recorded",
+                                 lambda: self.nodes_moves.settle(self.nodes.untold))
 
     def _watch_gates(self) -> None:
         """Say what the gates would say now; harm that is shown rolls back at once."""
@@ -357,7 +366,9 @@ class Observer:
         self.nodes.restore()
         restart = Restart(self.site, self.watch, self.memory, self.acting, self._began)
         known = restart.feed()
-        self._accumulator.restore(known)
+        # what another observer measured is not measured here as well
+        if self.site.gateway.name == MAIN_GATEWAY:
+            self._accumulator.restore(known)
         self.traffic.update(routing.read(self.store, self.site.migration))
         self.acting.users_since = None
         self._seconds.judged = restart.resume(known, self._users_epoch)
@@ -375,7 +386,7 @@ class Observer:
             self.stop.wait(TICK_SECONDS)
 
 
-def observe(site: Site, api_url: str | None) -> Observer:
-    """Return an observer of a migration, not yet running."""
+def observe(site: Site, api_url: str | None, stop: threading.Event | None = None) -> Observer:
+    """Return an observer of a migration, not yet running; `stop` ends it."""
     Path(site.home.gateway_files.root).mkdir(parents=True, exist_ok=True)
-    return Observer(site, PrefectApi(api_url) if api_url else None)
+    return Observer(site, PrefectApi(api_url) if api_url else None, stop)

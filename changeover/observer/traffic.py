@@ -15,18 +15,24 @@ from changeover import clock
 from changeover.domain.audit import Author, NewEvent
 from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause, RollbackSeverity
-from changeover.domain.routing import ON_USERS, ROLLED_BACK, Change, Mode, RoutingState
+from changeover.domain.routing import (
+    ON_USERS,
+    ROLLED_BACK,
+    Change,
+    Mode,
+    RoutingState,
+    users_come,
+)
 from changeover.errors import (
     ChangeoverError,
     Refused,
     StoreBusy,
     StoreError,
     TransitionRefused,
-    Unreachable,
 )
 from changeover.observer.beginning import Begin, Found
-from changeover.observer.following import Following
 from changeover.observer.notices import Notices
+from changeover.observer.overdue import Overdue
 from changeover.observer.restorer import BaselineRestorer
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.plan.model import PhaseKind
@@ -45,8 +51,6 @@ STEPS_PATIENCE_SECONDS = 30.0
 ENVOY_PATIENCE_SECONDS = 3.0
 ROW_GRACE_SECONDS = 3.0
 """How long the row of a rollback is left to whoever moved the traffic."""
-WANTED_GRACE_SECONDS = 3.0
-"""How long a rollback that a failed item calls for is left to the console."""
 DRIFT_GRACE_SECONDS = 1.0
 """How long a new state is left to whoever changed it: then its process was killed, or is late."""
 RETRY_SECONDS = 1.0
@@ -81,13 +85,11 @@ class Traffic:
         self._on_start = on_start
         self._log, self._throttle, self._lock = log, Throttle(), threading.Lock()
         self._rollback_known = -1
-        self.notices, self.following = Notices(), Following(site)
+        self.notices, self.called_for = Notices(), Overdue(site)
         self.restorer = BaselineRestorer(self.plan, self.notices)
         self._is_baseline_disabled = self._is_baseline_retired = False
         self._was_baseline_disabled: bool | None = None  # not known yet
         self._newest: tuple[tuple[int, int], float] = (-1, -1), 0.0
-        self._wanted_since: tuple[tuple[int, int], float] | None = None
-        self._overdue: tuple[tuple[int, int], str] | None = None
         self._steps_wanted_since: float | None = None
 
     @property
@@ -103,12 +105,7 @@ class Traffic:
     @property
     def overdue(self) -> str | None:
         """Why a rollback is needed that nobody did in time; None when none is."""
-        if not self.is_on_users:
-            return None
-        overdue = self._overdue
-        is_due = overdue is not None and overdue[0] == self.state.order
-        own = overdue[1] if overdue is not None and is_due else None
-        return own or self.following.due(self.state)
+        return self.called_for.reason(self.state) if self.is_on_users else None
 
     @property
     def needs_the_baseline(self) -> bool:
@@ -122,11 +119,7 @@ class Traffic:
         with self._lock:
             if state.order < self.state.order:
                 return
-            # a new epoch in between was a rollback: users went back and came again; only a return
-            # in steps begins with the same users
-            is_same = self.state.epoch == state.epoch or state.mode is Mode.RETURNING
-            was_on_users = self.state.mode in ON_USERS and is_same
-            if state.mode in ON_USERS and not was_on_users:
+            if users_come(self.state, state):
                 self._on_start()
             self.state = state
 
@@ -139,8 +132,7 @@ class Traffic:
         self._follow_baseline()
         state = routing.read(self.store, self.plan.migration)
         self.update(state)
-        self._check_wanted(state)
-        self.following.look(state)
+        self.called_for.look(state)
         try:
             if self.gateway.journal() is not None:
                 if self._throttle.is_due("reconcile", RETRY_SECONDS):
@@ -152,23 +144,6 @@ class Traffic:
             self._log.problem(
                 "gateway", f"the gateway was not brought up to date because {error}"
             )
-
-    def _check_wanted(self, state: RoutingState) -> None:
-        """Find a rollback that a failed item calls for and its console did not carry out.
-
-        It was recorded in the failure's transaction, so that it is not lost when the console and
-        the worker die at that moment.
-        """
-        may_be_wanted = self.plan.claims.rollback_on_failure and state.mode in ON_USERS
-        reason = rollbacks.wanted(self.store, state) if may_be_wanted else None
-        if reason is None:
-            self._wanted_since = self._overdue = None
-            return
-        # the wish is about this very state: any change of it begins the grace anew
-        if self._wanted_since is None or self._wanted_since[0] != state.order:
-            self._wanted_since = state.order, time.monotonic()
-        if time.monotonic() - self._wanted_since[1] > WANTED_GRACE_SECONDS:
-            self._overdue = state.order, reason
 
     def _follow_baseline(self) -> None:
         """Read from the store whether users can go back to the baseline."""
@@ -314,15 +289,8 @@ class Traffic:
     def _wait_for(self, entry: Mapping[str, Any]) -> RolledBack:
         """Wait a moment until the gateway serves what the journal says."""
         order = int(entry["epoch"]), int(entry["version"])
-        deadline = time.monotonic() + STORE_PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                if (self.gateway.served() or (-1, -1)) >= order:
-                    return RolledBack(order[0], clock.now())
-            except Unreachable:
-                break
-            time.sleep(0.01)
-        return RolledBack(order[0], None)
+        is_served = self.gateway.serves_within(order, STORE_PATIENCE_SECONDS)
+        return RolledBack(order[0], clock.now() if is_served else None)
 
     def _reconcile(self) -> None:
         """Record in the store what was done without it, before all other writers.

@@ -207,8 +207,12 @@ class Watch:
                 fired.append((spec.action, news))
             elif news is not None:
                 self._cleared.append(news)
-        self._recent.forget(at - self.memory_seconds - 60)
+        self.forget(at)
         return fired
+
+    def forget(self, at: int) -> None:
+        """Forget what no trigger asks for at second `at` or later."""
+        self._recent.forget(at - self.memory_seconds - 60)
 
     def pop_cleared(self) -> list[Cleared]:
         """Return the triggers that are over since the last call."""

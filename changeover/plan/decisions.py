@@ -119,6 +119,15 @@ TRAFFIC = {
     "break_glass.used": Kind(
         "Users went back while the store was away.",
         "epoch version reason actor at"),
+    "gateway_node.rolled_back": Kind(
+        "A gateway node that was cut off sent its users to the baseline; everyone follows.",
+        "node reason epoch at"),
+    "gateway_node.lost": Kind(
+        "A gateway node was cut off for too long; its users were at the baseline meanwhile.",
+        "node reason epoch at"),
+    "gateway_node.forgotten": Kind(
+        "A person removed a gateway node that was dead.",
+        "node address reason epoch version seen"),
     "trigger.fired": Kind(
         "A trigger fired; `action` says what it does.",
         "trigger action reason evidence"),

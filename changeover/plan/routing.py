@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from changeover.plan.endpoint import UsersTlsSpec
 from changeover.plan.fields import (
@@ -50,6 +50,15 @@ HASHED = KeyRule()
 Claim = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
 LONGEST_COOKIE = timedelta(days=400)
 """Browsers keep no cookie for longer (RFC 6265bis)."""
+
+LOST_AFTER_LEAST = timedelta(seconds=5)
+
+
+def _not_at_once(value: timedelta) -> timedelta:
+    if value < LOST_AFTER_LEAST:
+        raise ValueError("must be at least 5s: a node says after 3 s that it is cut off, and "
+                         "shorter pauses of a database are common")
+    return value
 
 
 class KeySpec(Part):
@@ -166,6 +175,10 @@ class RoutingSpec(Part):
     proxy_protocol: bool = Field(
         False, description="Balancers say in the PROXY protocol (version 1 or 2) who the user is.")
     limits: LimitsSpec | None = None
+    lost_after: Annotated[Duration, AfterValidator(_not_at_once)] | None = Field(
+        None, description="A gateway node that is cut off from the store for "
+        "so long sends everyone to the baseline, until the store answers again; at least 5s. "
+        "Default: it goes on with its last routes.")
     salt: str | None = Field(
         None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$",
         description="Shuffles which users move first; costs a fifth of peak throughput.",

@@ -19,7 +19,16 @@ from changeover.domain.tokens import ApproverToken
 from changeover.plan.units import format_duration
 from changeover.procedures import steering, traffic
 from changeover.site.site import Site
-from changeover.store import cutovers, flags, freezes, instructions, members, upcoming
+from changeover.store import (
+    cutovers,
+    flags,
+    freezes,
+    gateway_nodes,
+    instructions,
+    members,
+    routing,
+    upcoming,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +178,20 @@ def thaw(site: Site, by: Author) -> Done:
     if cutover is not None:
         steering.wake(site, cutover)
     return Done(f"{site.migration} is not frozen any more", {"frozen": False})
+
+
+def forget_gateway(site: Site, by: Author, name: str) -> Done:
+    """Remove a gateway node that is dead, so that nothing waits for what it may have measured.
+
+    Raises:
+        InvalidInput: There is no such node.
+        Refused: It is alive.
+    """
+    node = gateway_nodes.forget(site.store, site.migration, name, by, now=clock.now())
+    text = f"gateway node {name} is forgotten; it served {node.serves}"
+    if node.order < routing.read(site.store, site.migration).order:
+        text += ", which is not the newest: see that no user is sent there"
+    return Done(text, {"node": name})
 
 
 def maintenance(site: Site, by: Author, *, is_on: bool) -> Done:

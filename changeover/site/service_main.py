@@ -38,12 +38,16 @@ def service_parser(name: str, description: str | None, epilog: str) -> argparse.
     return parser
 
 
-def end_when_amended(site: Site) -> None:
+def end_when_amended(site: Site, digest: str = "") -> None:
     """End this process, as SIGTERM does, once its migration's plan is another one.
 
     The supervisor starts it again at once, with the plan that is in force then.
+
+    Args:
+        site: The migration.
+        digest: Of the plan as it is stored; by default that of the site's plan.
     """
-    own = plans.digest_of(site.plan)
+    own = digest or plans.digest_of(site.plan)
 
     def watch() -> None:
         while True:

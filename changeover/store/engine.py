@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,8 @@ class Store:
 
     def __init__(self, engine: Engine, *, timeout: float = 5.0) -> None:
         self.engine, self.timeout = engine, timeout
+        self.fence: Callable[[], None] = lambda: None
+        """Asked before each transaction that writes; raises when its caller must not."""
         self._queue = _queue_of(engine)
 
     @classmethod
@@ -96,6 +98,7 @@ class Store:
                 returns. Measurements need not: the newest second of them may be lost then, and
                 never a part of a transaction.
         """
+        self.fence()
         operation = turns.operation_of_caller()
         writing = self.engine.execution_options(
             changeover_write=True, changeover_durable=is_durable)

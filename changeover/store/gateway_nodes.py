@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, String, delete, select
+from sqlalchemy import JSON, BigInteger, String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover import clock
+from changeover.domain.audit import Author, NewEvent
 from changeover.domain.gateway_nodes import Fleet, GatewayNode, NodeState
-from changeover.errors import Refused
+from changeover.errors import InvalidInput, Refused
+from changeover.store import audit
 from changeover.store.base import Base, NameKey, to_record
 from changeover.store.engine import Store, time_of
 from changeover.store.upserts import replace_in, upsert_of
@@ -36,6 +38,10 @@ class GatewayNodeRow(Base):
     confirmed_at: Mapped[datetime | None]
     measured_until: Mapped[int] = mapped_column(BigInteger)
     problem: Mapped[str]
+    # written by the node
+    own_moves: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    # written by who records them
+    recorded: Mapped[str] = mapped_column(String(40))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Sign:
     served: tuple[int, int] | None
     measured_until: int
     problem: str = ""
+    own_moves: tuple[dict[str, Any], ...] = ()
 
 
 def join(store: Store, who: Identity) -> Identity:
@@ -77,7 +84,8 @@ def join(store: Store, who: Identity) -> Identity:
         kept = row if row is not None and row.home == who.home else None
         values = _new(who, now) | {
             "epoch": kept and kept.epoch, "version": kept and kept.version,
-            "confirmed_at": kept and kept.confirmed_at}
+            "confirmed_at": kept and kept.confirmed_at,
+            "recorded": kept.recorded if kept is not None else ""}
         replace_in(session, GatewayNodeRow, [values], ("migration", "name"))
         session.execute(delete(GatewayNodeRow).where(
             GatewayNodeRow.migration == who.migration, GatewayNodeRow.seen < now - KEPT))
@@ -89,7 +97,8 @@ def _new(who: Identity, now: datetime) -> dict[str, Any]:
     return {
         "migration": who.migration, "name": who.name, "address": who.address,
         "home": who.home, "state": str(NodeState.STARTING), "started": now, "seen": now,
-        "epoch": None, "version": None, "confirmed_at": None, "measured_until": 0, "problem": ""}
+        "epoch": None, "version": None, "confirmed_at": None, "measured_until": 0, "problem": "",
+        "own_moves": None, "recorded": ""}
 
 
 def _refuse_beside(other: GatewayNode, now: datetime) -> None:
@@ -128,7 +137,72 @@ def sign(store: Store, who: Identity, said: Sign) -> bool:
         row.epoch, row.version = served
         row.state, row.seen, row.address = str(said.state), now, who.address
         row.measured_until, row.problem = said.measured_until, said.problem
+        row.own_moves = list(said.own_moves) or None
         return True
+
+
+def recorded(store: Store, who: Identity) -> str:
+    """Return the moment of the newest of a node's own moves that is recorded; empty for none."""
+    query = select(GatewayNodeRow.recorded).filter_by(
+        migration=who.migration, name=who.name, home=who.home)
+    with store.read() as session:
+        return session.scalar(query) or ""
+
+
+def note_recorded(store: Store, migration: str, name: str, at: str) -> None:
+    """Note that a node's own moves are recorded, up to the one of a moment."""
+    with store.begin(is_durable=False) as session:
+        session.execute(update(GatewayNodeRow).where(
+            GatewayNodeRow.migration == migration, GatewayNodeRow.name == name,
+        ).values(recorded=at))
+
+
+def forget(
+    store: Store, migration: str, name: str, author: Author, *, now: datetime
+) -> GatewayNode:
+    """Remove the row of a node that is dead; return what was known of it.
+
+    One that lives after all makes its row anew with its next sign of life.
+
+    Raises:
+        InvalidInput: There is no such node.
+        Refused: It was heard of lately, or what it did while it was cut off is not recorded yet.
+    """
+    with store.begin() as session:
+        audit.lock(session, migration)
+        row = session.get(GatewayNodeRow, (migration, name), with_for_update=True)
+        if row is None:
+            raise _no_such(session, migration, name)
+        node = to_record(GatewayNode, row)
+        _refuse_alive(node, time_of(session))
+        session.delete(row)
+        audit.append(session, migration, NewEvent(
+            actor=author.actor, kind="gateway_node.forgotten", at=now,
+            data={"node": name, "address": node.address, "reason": author.reason,
+                  "epoch": node.epoch, "version": node.version,
+                  "seen": node.seen.isoformat()}))
+        return node
+
+
+def _no_such(session: Session, migration: str, name: str) -> InvalidInput:
+    known = session.scalars(select(GatewayNodeRow.name).where(
+        GatewayNodeRow.migration == migration).order_by(GatewayNodeRow.name))
+    return InvalidInput(
+        f"{migration} has no gateway node {name}", allowed=", ".join(known) or "there are none")
+
+
+def _refuse_alive(node: GatewayNode, now: datetime) -> None:
+    is_gone = node.state is NodeState.GONE
+    if not is_gone and not node.is_silent(now):
+        raise Refused(
+            f"{node.name} was not forgotten because it is alive: it was heard of "
+            f"{max(0.0, (now - node.seen).total_seconds()):.0f} s ago",
+            where=node.address, next_step="End it on its machine first: it drains, and has gone")
+    if node.unrecorded:
+        raise Refused(
+            f"{node.name} was not forgotten because what it did while it was cut off is not "
+            "recorded yet", next_step="The observer records it within a second: start it, see "
+            "`changeover status`")
 
 
 def _row_of(session: Session, who: Identity) -> GatewayNodeRow | None:

@@ -127,6 +127,12 @@ CHECKS = Panel("Checks of the stage", "1 would pass, 0 undecided, -1 would fail.
                (("changeover_check_standing{M}", CHECK),), View.TABLE)
 SERVICES = lines("Signs of life", "Seconds since a service's last one.",
                  ("changeover_service_age_seconds{M}", "{{service}}"), unit=SECONDS)
+NODES = lines("Gateway nodes", "Seconds since each one's last sign of life.",
+              ("changeover_gateway_node_age_seconds{M}", "{{node}}"), unit=SECONDS)
+NODES_IN_SYNC = Panel("What gateway nodes serve", "1 is the present version, or a later one.",
+                      (("changeover_gateway_node_in_sync{M}", "{{node}}"),
+                       ("changeover_gateway_node_served_version{M}", "{{node}}: version")),
+                      View.TABLE)
 
 OVERVIEW = Board(
     "overview", "overview", "Where the migration stands, at a glance.", (
@@ -185,6 +191,7 @@ HEALTH = Board(
                   ("changeover_gateway_in_sync{M}", "in sync")),
             lines("Not confirmed", "Decisions that the gateway did not confirm.",
                   ("increase(changeover_publish_failures_total{M}[5m])", "in five minutes")),
+            NODES, NODES_IN_SYNC,
             lines("Way back", "What the baseline bears and what arrives, once it is smaller.",
                   ("changeover_way_back_capacity_requests_per_second{M}", "the baseline bears"),
                   ("changeover_way_back_arriving_requests_per_second{M}", "arrive in all"),

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 from sqlalchemy import delete, update
 
+from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.gateway_nodes import GatewayNode, NodeState
-from changeover.store import gateway_nodes
+from changeover.errors import InvalidInput, Refused
+from changeover.store import audit, gateway_nodes
 from changeover.store.base import to_record
 from changeover.store.engine import Store
 from changeover.store.gateway_nodes import GatewayNodeRow, Identity, Sign
@@ -66,3 +73,61 @@ def test_only_another_home_takes_a_name_away(store: Store) -> None:
     assert gateway_nodes.sign(store, OTHER, READY)
     assert not gateway_nodes.sign(store, EDGE, READY)
     assert known(store).home == "another home"
+
+
+MOVE = {"at": "2026-01-02T12:00:00+00:00", "epoch": 1, "version": 8, "reason": "slow"}
+
+
+def test_what_a_node_did_is_said_until_it_is_recorded(store: Store) -> None:
+    """The node writes what it did, the observer up to where it is recorded."""
+    edge = gateway_nodes.join(store, EDGE)
+    told = replace(READY, own_moves=(MOVE,))
+    assert gateway_nodes.sign(store, edge, told)
+    untold, = gateway_nodes.fleet(store, "shop").untold
+    assert [move.reason for move in untold.unrecorded] == ["slow"]
+    assert gateway_nodes.recorded(store, edge) == ""
+    gateway_nodes.note_recorded(store, "shop", "edge-1", MOVE["at"])
+    # the node does not know it yet, and says the same again
+    assert gateway_nodes.sign(store, edge, told)
+    assert gateway_nodes.recorded(store, edge) == MOVE["at"]
+    assert gateway_nodes.fleet(store, "shop").untold == ()
+    # a start knows what is recorded, and says anew what it has
+    edge = gateway_nodes.join(store, EDGE)
+    assert gateway_nodes.recorded(store, edge) == MOVE["at"]
+
+
+def silence(store: Store) -> None:
+    """Have the node's last sign of life be of a minute ago."""
+    with store.begin() as session:
+        session.execute(update(GatewayNodeRow).values(
+            seen=clock.now() - timedelta(seconds=60)))
+
+
+def test_a_dead_node_is_forgotten_and_a_living_one_is_not(store: Store) -> None:
+    """Audited; one that lives after all is there with its next sign."""
+    author, now = Author("ann", "switched off"), clock.now()
+    edge = gateway_nodes.join(store, EDGE)
+    assert gateway_nodes.sign(store, edge, READY)
+    with pytest.raises(Refused, match="edge-1 was not forgotten because it is alive"):
+        gateway_nodes.forget(store, "shop", "edge-1", author, now=now)
+    silence(store)
+    assert gateway_nodes.fleet(store, "shop").silent
+    gateway_nodes.forget(store, "shop", "edge-1", author, now=now)
+    assert gateway_nodes.fleet(store, "shop").nodes == ()
+    forgotten, = audit.of_kind(store, "shop", "gateway_node.forgotten")
+    assert (forgotten.actor, forgotten.data["node"], forgotten.data["version"]) == (
+        "ann", "edge-1", 7)
+    with pytest.raises(InvalidInput, match="shop has no gateway node edge-1"):
+        gateway_nodes.forget(store, "shop", "edge-1", author, now=now)
+    assert gateway_nodes.sign(store, edge, READY)
+    assert [each.name for each in gateway_nodes.fleet(store, "shop").live] == ["edge-1"]
+    assert audit.verify(store, "shop") == []
+
+
+def test_a_node_that_has_something_to_tell_is_not_forgotten(store: Store) -> None:
+    """Its rollback is everyone's."""
+    edge = gateway_nodes.join(store, EDGE)
+    assert gateway_nodes.sign(store, edge, replace(READY, own_moves=(MOVE,)))
+    silence(store)
+    with pytest.raises(Refused, match="is not recorded yet"):
+        gateway_nodes.forget(store, "shop", "edge-1", Author("ann", "gone"), now=clock.now())

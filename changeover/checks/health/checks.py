@@ -11,6 +11,7 @@ from functools import partial
 
 from changeover import clock
 from changeover.checks.health import machine, systems
+from changeover.checks.health.nodes import gateway_nodes_of
 from changeover.checks.health.result import Health
 from changeover.checks.health.way_back import way_back
 from changeover.checks.health.webhooks import receives
@@ -23,6 +24,7 @@ from changeover.plan.health import HealthSpec, Issue
 from changeover.plan.hook_rules import has_load
 from changeover.site.site import Site
 from changeover.store import heartbeats, routing
+from changeover.store.leading import can_lead
 
 LONGEST_SECONDS = 20.0
 """A check that has no result after this is an error, and nobody waits for it."""
@@ -45,6 +47,8 @@ def checks_of(site: Site) -> dict[str, Check]:
         "observer": partial(_service, site, "observer", Status.CRITICAL, Issue.OBSERVER_GONE),
         "prefect": partial(_prefect, site),
     }
+    if can_lead(site.store):  # nodes need a database that other machines reach
+        found["gateway nodes"] = partial(gateway_nodes_of, site)
     if any(lever.shrinks for lever in plan.levers.values()):
         found["way back"] = partial(way_back, site)
     for name, webhook in plan.webhooks.items():

@@ -7,11 +7,12 @@ from changeover.console.exposition import (
     checks,
     comparing,
     cutover,
+    nodes,
     routing,
     services,
     traffic,
     triggers,
 )
 
-PARTS = (services, routing, cutover, checks, triggers, traffic, comparing, applications)
+PARTS = (services, routing, nodes, cutover, checks, triggers, traffic, comparing, applications)
 FAMILIES = tuple(family for part in PARTS for family in part.FAMILIES)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sqlalchemy import make_url
 
 from changeover import clock
 from changeover.domain.audit import Author
@@ -203,6 +206,51 @@ def _send(node: Node, done: threading.Event, pause: float) -> None:
             client.get(node.url, headers={"x-user-id": f"user-{next(_users)}"})
 
 
+class Link:
+    """The way from a node to the database, which can be cut without ending anything."""
+
+    def __init__(self, target: tuple[str, int] | str) -> None:
+        self._target, self.is_cut = target, False
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            client, _ = self._server.accept()
+            if self.is_cut:
+                client.close()
+                continue
+            upstream = socket.socket(
+                socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+            upstream.connect(self._target)
+            for ends in ((client, upstream), (upstream, client)):
+                threading.Thread(target=self._pass, args=ends, daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                while self.is_cut:  # what is under way stays under way
+                    time.sleep(0.02)
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.close()
+
+
+def link_of(url: str) -> tuple[Link, str]:
+    """Return a way to a database that can be cut, and the database's address over it."""
+    parsed = make_url(url)
+    folder = parsed.query.get("host")
+    if isinstance(folder, str) and folder.startswith("/"):
+        target: tuple[str, int] | str = f"{folder}/.s.PGSQL.{parsed.port or 5432}"
+    else:
+        target = (parsed.host or "127.0.0.1", parsed.port or 5432)
+    link = Link(target)
+    over = parsed.set(host="127.0.0.1", port=link.port, query={})
+    return link, over.render_as_string(hide_password=False)
+
+
 Begin = Callable[..., Fleet]
 
 
@@ -214,18 +262,30 @@ def begin(
     with ExitStack() as stack:
 
         def start(**parts: Any) -> Fleet:
-            plan = make_plan(**parts)
             url = new_database(postgres_url, template=postgres_template)
-            home = Home(tmp_path / "main")
-            home.create()
-            home.save_secrets({"store_url": url})
-            bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
-            store = Store.open(url, timeout=LONGEST_PAUSE)
-            stack.callback(store.close)
-            plans.register(store, plan, source="test", now=clock.now())
-            return Fleet(bench, home, store, url, tmp_path, stack)
+            return start_fleet(stack, tmp_path, url, **parts)
 
         yield start
+
+
+def start_fleet(stack: ExitStack, directory: Path, url: str, **parts: Any) -> Fleet:
+    """Start the main machine of a plan; it ends with the stack.
+
+    Args:
+        stack: Ends it.
+        directory: Where it and its nodes keep their files.
+        url: A database with the tables of a store.
+        parts: Parts of the plan.
+    """
+    plan = make_plan(**parts)
+    home = Home(directory / "main")
+    home.create()
+    home.save_secrets({"store_url": url})
+    bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
+    store = Store.open(url, timeout=LONGEST_PAUSE)
+    stack.callback(store.close)
+    plans.register(store, plan, source="test", now=clock.now())
+    return Fleet(bench, home, store, url, directory, stack)
 
 
 @pytest.fixture

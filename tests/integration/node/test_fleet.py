@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psutil
 import pytest
-from sqlalchemy import make_url
 
 from changeover import clock
 from changeover.domain.rollbacks import Cause
@@ -22,7 +20,7 @@ from changeover.plan.model import Plan
 from changeover.procedures.partial_rollback import take_part_back
 from changeover.site import node_status
 from changeover.store import plans, publications
-from tests.integration.node.conftest import Begin, Fleet, Node
+from tests.integration.node.conftest import Begin, Fleet, Node, link_of
 from tests.support.processes import meanwhile, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.postgres]
@@ -105,51 +103,6 @@ def test_a_part_goes_back_alone_while_a_live_node_lags(fleet: Fleet) -> None:
     assert (done.state.mode, done.state.kept) == (Mode.GRADUAL, ("beta",))
     assert took < PATIENCE_SECONDS, took
     wait_for(lambda: (row := edge.row()) and row.order == done.state.order, what="it follows")
-
-
-class Link:
-    """The way from a node to the database, which can be cut without ending anything."""
-
-    def __init__(self, target: tuple[str, int] | str) -> None:
-        self._target, self.is_cut = target, False
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            client, _ = self._server.accept()
-            if self.is_cut:
-                client.close()
-                continue
-            upstream = socket.socket(
-                socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
-            upstream.connect(self._target)
-            for ends in ((client, upstream), (upstream, client)):
-                threading.Thread(target=self._pass, args=ends, daemon=True).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                while self.is_cut:  # what is under way stays under way
-                    time.sleep(0.02)
-                target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.close()
-
-
-def link_of(url: str) -> tuple[Link, str]:
-    """Return a way to a database that can be cut, and the database's address over it."""
-    parsed = make_url(url)
-    folder = parsed.query.get("host")
-    if isinstance(folder, str) and folder.startswith("/"):
-        target: tuple[str, int] | str = f"{folder}/.s.PGSQL.{parsed.port or 5432}"
-    else:
-        target = (parsed.host or "127.0.0.1", parsed.port or 5432)
-    link = Link(target)
-    over = parsed.set(host="127.0.0.1", port=link.port, query={})
-    return link, over.render_as_string(hide_password=False)
 
 
 def test_a_node_that_is_cut_off_goes_on_says_so_and_is_right_again(fleet: Fleet) -> None:

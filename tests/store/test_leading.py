@@ -1,0 +1,80 @@
+"""Who leads the observers of a migration: a session's lock in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import text
+
+from changeover import clock
+from changeover.errors import StoreError
+from changeover.store import leading
+from changeover.store.engine import Store
+from changeover.store.leading import Lead, LeadLock
+
+Asks = Callable[..., LeadLock]
+
+
+@pytest.fixture
+def asks(store: Store) -> Iterator[Asks]:
+    """Return a function that makes an observer's session."""
+    if not leading.can_lead(store):
+        pytest.skip("SQLite has one observer")
+    made: list[LeadLock] = []
+
+    def make(name: str, migration: str = "shop") -> LeadLock:
+        lead = Lead(migration, name, f"token of {name}", clock.now())
+        made.append(LeadLock(store, lead, is_spare=name.startswith("spare")))
+        return made[-1]
+
+    yield make
+    for lock in made:
+        lock.release()
+
+
+def test_one_leads_until_its_session_ends(asks: Asks) -> None:
+    """Each migration has a leader of its own."""
+    one, other, elsewhere = asks("main"), asks("main"), asks("main", "letters")
+    assert one.take() and not other.take() and elsewhere.take()
+    assert one.prove()
+    one.release()
+    assert other.take()
+
+
+def test_a_spare_leads_only_while_no_main_observer_is_there(asks: Asks) -> None:
+    """The main one's session is enough: a spare that leads is told to give it back."""
+    spare, main = asks("spare-1"), asks("main")
+    assert spare.take() and spare.prove()
+    assert not main.take()
+    assert not spare.prove()
+    spare.release()
+    assert main.take() and not spare.take()
+
+
+def test_a_session_that_was_ended_has_no_lead(asks: Asks, store: Store) -> None:
+    """By the server: it says nothing for too long, or the database is started again."""
+    lock = asks("main")
+    assert lock.take()
+    lock.note()
+    with store.begin() as session:
+        session.execute(text(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"))
+    with pytest.raises(StoreError):
+        lock.prove()
+    lock.release()
+    assert not lock.is_open
+    assert lock.take() and lock.was_last()
+    asks("spare-1").note()
+    assert not lock.was_last()
+    found = leading.latest(store, "shop")
+    assert found is not None and found.name == "spare-1"
+
+
+def test_the_server_ends_a_session_that_says_nothing(asks: Asks, store: Store) -> None:
+    """A process that stands still must not keep the lead."""
+    lock = asks("main")
+    assert lock.take()
+    connection = lock._opened()
+    assert connection.scalar(text("SHOW idle_session_timeout")) == "5s"
