@@ -23,6 +23,7 @@ def _system(role: str, spec: SystemSpec) -> SystemBlock:
         role=role,
         name=spec.name,
         url=spec.url,
+        host=spec.host,
         health=spec.health,
         timeout_seconds=spec.health_timeout.total_seconds(),
     )

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from blocks.schema import SchemaOnce
 from changeover.machine.http import new_client
+from changeover.plan.endpoint import KEEP
 
 
 class SystemBlock(SchemaOnce, Block):
@@ -30,10 +31,13 @@ class SystemBlock(SchemaOnce, Block):
 
     role: Literal["baseline", "candidate"] = Field(description="Which of the two it is.")
     name: str = Field(description="Its name, for people.")
-    url: str = Field(description="Its address: scheme, host and port.")
+    url: str = Field(description="Its address: scheme, host and port, perhaps with a path that "
+                     "stands before each request's.")
+    host: str = Field(default=KEEP, description="The host that requests name; `keep`: the url's.")
     health: str = Field(default="/health", description="Path that answers 2xx while it is healthy.")
     timeout_seconds: float = Field(default=1.0, gt=0, description="Longest wait for an answer.")
 
     def get_client(self) -> httpx.Client:
-        """Return an HTTP client with the system's address and time limit."""
-        return new_client(timeout=self.timeout_seconds, base_url=self.url)
+        """Return an HTTP client with the system's address, host and time limit."""
+        headers = {} if self.host == KEEP else {"host": self.host}
+        return new_client(timeout=self.timeout_seconds, base_url=self.url, headers=headers)

@@ -14,8 +14,9 @@ from changeover.cli.common import Command, Session, environment_option, site_com
 from changeover.cli.saying import no_secret
 from changeover.domain import user_keys
 from changeover.domain.audit import Author
+from changeover.domain.rewriting import seen
 from changeover.domain.route_matching import Request, route_of
-from changeover.domain.routing import Key
+from changeover.domain.routing import Key, System
 from changeover.domain.segment_matching import texts_of
 from changeover.errors import InvalidInput
 from changeover.flags import explain as explaining
@@ -39,7 +40,7 @@ from changeover.store import flags as stored
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE",
               help="A header of a request, `host` among them; without KEY its key is found as the "
               "gateway does.")
-@click.option("--path", help="The request's path with its query.")
+@click.option("--path", help="The request's path with its query; says what each system sees of it.")
 @click.option("--method", help="The request's method; default: GET.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
               help="An attribute of the user, read as JSON if it is; a segment's is named as its "
@@ -56,18 +57,19 @@ def explain(
     snapshot = stored.snapshot(site.store, site.migration, _environment(session))
     pairs = dict(_pair(text) for text in attributes)
     asked: Key = keys
-    route, found_in = None, {}
+    route, found_in, seen_by = None, {}, {}
     if any(value not in (None, ()) for value in asked_of.values()):
         request = _request(**asked_of)
         route = route_of(site.plan.routes, request)
         asked = _key_of(site.plan, keys, request)
         pairs = {**{name: values[-1] for name, values in request.headers.items()}, **pairs}
-        found_in = _found_in(site.plan, request)
+        found_in, seen_by = _found_in(site.plan, request), _seen_by(site.plan, request)
     elif not keys:
         raise InvalidInput("no KEY was given", next_step="For instance: changeover explain user-7")
     context = {**explaining.attributes(pairs, snapshot), **found_in}
     explanation = explaining.explain(
         Evaluator(snapshot), asked, context, flag=flag, today=clock.now().date(), route=route)
+    explanation["seen"] = seen_by
     session.show(explaining.as_text(explanation), explanation)
 
 
@@ -75,6 +77,18 @@ def _found_in(plan: Plan, request: Request) -> dict[str, Any]:
     """Return a request's values that segments are about, as attributes of its user."""
     return {spec.attribute: texts_of(spec, *_parts(request))
             for spec in plan.routing.segments.values()}
+
+
+def _seen_by(plan: Plan, request: Request) -> dict[str, dict[str, str]]:
+    """Return what each system sees of a request whose path or host is another one for it."""
+    found = {}
+    for name in System:
+        spec = plan.system(name)
+        what = seen(spec, request)
+        if (what.path, what.host) != (request.path, request.host):
+            found[str(name)] = {
+                "path": explaining.shown(what.path), "host": explaining.shown(what.host)}
+    return found
 
 
 def _parts(request: Request) -> tuple[Callable[[str], list[bytes]], bytes]:

@@ -164,6 +164,9 @@ def as_text(explained: dict[str, Any]) -> str:
         f"{who} gets the {system} because {explained['because']}",
         f"routing version {explained['version']}, epoch {explained['epoch']}",
     ]
+    for name, seen in explained.get("seen", {}).items():
+        host = seen["host"] or "as it was sent"
+        lines.append(f"the {name} sees path {seen['path']}, host {host}")
     if explained["maintenance"]:
         lines.append("maintenance: the gateway answers everyone with 503 now")
     width = max(map(len, explained["flags"]), default=0)

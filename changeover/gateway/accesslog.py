@@ -15,7 +15,7 @@ import orjson
 
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System
-from changeover.gateway.envoy import choice, grpc, streams, subsets
+from changeover.gateway.envoy import choice, grpc, hop, streams, subsets
 from changeover.gateway.envoy.synthetic import SYNTHETIC
 from changeover.plan.statuses import GRPC_STATUSES
 
@@ -118,7 +118,7 @@ def parse_line(line: bytes, hosts: dict[str, System]) -> Entry | None:
             end=started + microseconds / 1e6,
             duration_us=microseconds,
             status=status,
-            flags=frozenset((raw.get("f") or "-").split(",")) - {"-"},
+            flags=hop.flags_in(raw),
             route=raw.get("r") or "",
             key=raw.get("k"),
             served_by=served if host else None,

@@ -114,10 +114,9 @@ class GatewayFiles:
         """Where the shadow service receives copies of requests and answers."""
         return self._socket("tap")
 
-    @property
-    def limit_socket(self) -> Path:
-        """The second hop before a candidate with a concurrency limit."""
-        return self._socket("limit")
+    def hop_socket(self, system: str) -> Path:
+        """The second hop before a system."""
+        return self._socket(f"hop-{system}")
 
     def stream_socket(self, name: str) -> Path:
         """The second hop before the candidate of one group's long connections."""

@@ -71,7 +71,8 @@ def speaks(spec: SystemSpec, *, longest: float = LONGEST_SECONDS) -> Speaks:
         spec: The system; its certificate is not checked, only its language.
         longest: Longest wait for either answer, in seconds.
     """
-    request = f"GET {spec.health} HTTP/1.1\r\nHost: {spec.authority}\r\nConnection: close\r\n\r\n"
+    path = spec.base_path + spec.health
+    request = f"GET {path} HTTP/1.1\r\nHost: {spec.authority}\r\nConnection: close\r\n\r\n"
     if spec.protocol == "http2" and _knows_http2(spec, longest):
         return Speaks.HTTP2
     # Without ALPN, as the gateway asks.

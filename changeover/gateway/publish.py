@@ -28,6 +28,7 @@ from changeover.gateway.envoy.clusters import render_clusters
 from changeover.gateway.envoy.config import (
     render_bootstrap,
     render_routes,
+    render_whole,
     version_of,
 )
 from changeover.gateway.envoy.withheld import withheld
@@ -83,17 +84,20 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         lists = user_list_files.write(self.files, plan)
         bootstrap = render_bootstrap(plan, self.files)
         clusters = render_clusters(plan, self.files)
-        reason = refusal(bootstrap, clusters, self._of_all_stages(plan, state))
+        reason = refusal(render_whole(plan, self.files), clusters, self._of_all_stages(plan, state))
         if reason:
             raise InvalidPlan(f"plan of {plan.migration}", [f"the gateway refuses it: {reason}"])
         with self.locked():
             replace_json(self.files.bootstrap, bootstrap)
+            had_hops = self.files.listeners.exists()
+            # an Envoy that runs on has the hops before a cluster leads to them
+            self.write_hops(plan)
             replace_json(self.files.clusters, clusters)
             self.write_safe(plan, state)
             if (self.on_disk() or (-1, -1)) <= state.order:
                 replace_json(self.files.routes, self.routes_of(plan, state))
                 self.end_streams(plan, state)
-            elif not self.files.listeners.exists():
+            elif not had_hops:
                 self.end_streams(plan, state)
         user_list_files.remove_others(self.files, lists)
 
@@ -284,7 +288,7 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         reason = ""
         with contextlib.suppress(Unreachable):
             reason = refusal(
-                render_bootstrap(plan, self.files), render_clusters(plan, self.files),
+                render_whole(plan, self.files), render_clusters(plan, self.files),
                 [render_routes(plan, state)],
             )
         return reason or "no reason given; see logs/envoy.log"

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def address(system: SystemSpec) -> str:
-    """Return what stands before a path in a request's address, without a slash at its end."""
+    """Return what stands before a path in a request's address, without a slash at its end.
+
+    It has the path that stands before each of the system's own.
+    """
     return system.origin
 
 
@@ -30,7 +33,7 @@ def health_address(system: SystemSpec) -> str:
 
 
 def authority(system: SystemSpec) -> str:
-    """Return the host that a request names which has none of its own."""
+    """Return the host that a request names which has none of its own, or may not keep it."""
     return system.authority
 
 

@@ -108,6 +108,10 @@ class RoutesOnDisk:
             # A person broke the file: what is written next replaces it.
             return {}
 
+    def write_hops(self, plan: Plan) -> None:
+        """Write the second hops of a plan; no connection ends by it that was to go on."""
+        replace_json(self.files.listeners, streams.render(plan, self.files, self.hops()))
+
     def end_streams(self, plan: Plan, state: RoutingState) -> None:
         """Have Envoy end the candidate's long connections whose users a state takes back.
 

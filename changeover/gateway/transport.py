@@ -44,6 +44,8 @@ class SystemTransport(httpx.BaseTransport):
         Raises:
             httpx.TransportError: No answer, or a file of the plan's `tls` cannot be read.
         """
+        if self._system.own_host is not None:
+            request.headers["host"] = self._system.own_host
         if self._system.is_tls:
             request.extensions["sni_hostname"] = self._system.server_name
         if request.method == "GET" and request.url.path.endswith(GRPC_HEALTH):

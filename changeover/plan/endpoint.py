@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -103,6 +104,43 @@ Addresses = Annotated[
         Field(json_schema_extra={"type": ["string", "object"]})]],
     Field(min_length=1, max_length=100),
 ]
-SystemUrl = Annotated[str, Field(
-    pattern=r"^(https?://[^/\s:]+(:\d{1,5})?/?|unix://(/[^/\s]+)+)$",
-    examples=["http://127.0.0.1:8200", "https://shop.example", "unix:///run/shop.sock"])]
+_URL = re.compile(
+    r"(?:https?://[^/\s:?#]+(?::\d{1,5})?(?P<path>(?:/[\w.~!$&'()*+,;=:@%-]+)*)/?"
+    r"|unix://(?:/[^/\s]+)+)", re.ASCII)
+_NAMED_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::\d{1,5})?")
+KEEP = "keep"
+"""As the host of a system: the one that users sent."""
+
+
+def base_path(url: str) -> str:
+    """Return what stands before each path that a system is asked for: `/v2`, or nothing."""
+    found = _URL.fullmatch(url)
+    return (found["path"] or "") if found else ""
+
+
+def _system_url(text: str) -> str:
+    if not _URL.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is no address of a system: http://HOST:PORT or https://HOST:PORT, perhaps "
+            "with a path that stands before each request's (http://10.0.0.7:8080/v2, without ? "
+            "and #), or unix:///path/of/a/socket")
+    if any(part in (".", "..") for part in base_path(text).split("/")):
+        raise ValueError(f"{text!r} has a path with . or .., which systems read differently; "
+                         "write the path without them")
+    return text
+
+
+def _host(text: str) -> str:
+    if not _NAMED_HOST.fullmatch(text):
+        raise ValueError(f"{text!r} is no host: a name, perhaps with a port, as shop.internal or "
+                         "shop.internal:8443; a system's `host: keep` is the one that users sent")
+    return text
+
+
+SystemUrl = Annotated[str, AfterValidator(_system_url), Field(
+    json_schema_extra={"pattern": "^(https?://[^/]|unix:///)"},
+    examples=["http://127.0.0.1:8200", "https://shop.example/v2", "unix:///run/shop.sock"])]
+HostName = Annotated[str, AfterValidator(_host), Field(examples=["shop.internal:8443"])]
+HostOrKeep = Annotated[
+    str, AfterValidator(lambda text: text if text == KEEP else _host(text)),
+    Field(examples=[KEEP, "shop.internal"])]

@@ -36,10 +36,14 @@ def problems(plan: Plan) -> Iterator[Found]:
 def _addresses_differ(plan: Plan) -> Iterator[Found]:
     baseline, candidate = ({place.title for place in plan.system(name).places}
                            for name in ("baseline", "candidate"))
-    for shared in sorted(baseline & candidate):
+    # one server may have both, told apart by what each request says
+    both = (plan.system(name) for name in ("baseline", "candidate"))
+    is_one = len({(system.base_path, system.own_host) for system in both}) == 1
+    for shared in sorted(baseline & candidate) if is_one else ():
         key = "url" if plan.systems.candidate.addresses is None else "addresses"
         yield (("systems", "candidate", key),
-               f"{shared} is also the baseline's address; the two systems need different ones")
+               f"{shared} is also the baseline's address; the two systems need different ones, or "
+               "another path in `url`, or another `host`")
     for name, places in (("baseline", baseline), ("candidate", candidate)):
         if plan.routing.listen in places:
             yield (("routing", "listen"), f"{plan.routing.listen} is the {name}'s address; "

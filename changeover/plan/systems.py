@@ -8,7 +8,17 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from changeover.plan.endpoint import Addresses, HttpVersion, Place, SystemUrl, TlsSpec
+from changeover.plan.endpoint import (
+    GRPC_HEALTH,
+    KEEP,
+    Addresses,
+    HostOrKeep,
+    HttpVersion,
+    Place,
+    SystemUrl,
+    TlsSpec,
+    base_path,
+)
 from changeover.plan.fields import Duration, Part, Path
 
 
@@ -36,10 +46,14 @@ class SystemSpec(Part):
 
     name: str = Field(min_length=1, max_length=100, description="Name that people use.")
     url: SystemUrl = Field(
-        description="Its address: scheme, host and port, or unix:///path/of/a/socket.")
+        description="Its address: scheme, host and port, perhaps with a path that stands before "
+        "each request's; or unix:///path/of/a/socket.")
+    host: HostOrKeep = Field(
+        KEEP, description="The host that its requests name: `keep`, the one that users sent, or a "
+        "name of its own.")
     health: Path = Field(
         "/health",
-        description="Path that answers 2xx while the system is healthy."
+        description="Path that answers 2xx while the system is healthy, below the url's."
     )
     health_timeout: Duration = Field(
         timedelta(seconds=1),
@@ -91,6 +105,13 @@ class SystemSpec(Part):
         return self
 
     @model_validator(mode="after")
+    def _grpc_has_no_base_path(self) -> SystemSpec:
+        if self.base_path and self.health.endswith(GRPC_HEALTH):
+            raise ValueError(f"`health: {GRPC_HEALTH}` needs a `url` without a path: calls of gRPC "
+                             f"have none before them; remove {self.base_path}")
+        return self
+
+    @model_validator(mode="after")
     def _tls_is_used(self) -> SystemSpec:
         if self.tls is not None and not self.is_tls:
             raise ValueError("`tls` needs a `url` that begins with https://")
@@ -100,7 +121,18 @@ class SystemSpec(Part):
     def is_plain(self) -> bool:
         """Whether its address says everything about how it is reached."""
         is_elsewhere = self.addresses is not None or bool(self.socket_path)
-        return self.protocol == "http1" and self.tls is None and not is_elsewhere
+        has_own_ways = is_elsewhere or self.own_host is not None
+        return self.protocol == "http1" and self.tls is None and not has_own_ways
+
+    @property
+    def base_path(self) -> str:
+        """What stands before each path that it is asked for, without a slash at its end."""
+        return base_path(self.url)
+
+    @property
+    def own_host(self) -> str | None:
+        """The host that its requests name instead of the users'; None: they keep theirs."""
+        return None if self.host == KEEP else self.host
 
     @property
     def socket_path(self) -> str:
@@ -119,13 +151,15 @@ class SystemSpec(Part):
 
     @property
     def origin(self) -> str:
-        """What stands before a path in a request's address, without a slash at its end."""
+        """What stands before a path in a request's address, without a slash at its end: scheme,
+        host, port, and the url's path.
+        """
         return "http://localhost" if self.socket_path else self.url.rstrip("/")
 
     @property
     def authority(self) -> str:
-        """The host that a request names which has none of its own."""
-        return urlsplit(self.origin).netloc.rpartition("@")[2]
+        """The host that a request names which has none of its own, or may not keep it."""
+        return self.own_host or urlsplit(self.origin).netloc.rpartition("@")[2]
 
     @property
     def is_tls(self) -> bool:

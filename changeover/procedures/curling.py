@@ -25,12 +25,12 @@ def arguments(system: SystemSpec, place: Place | None = None) -> list[str]:
         if file:
             found += [option, file]
     if system.socket_path:
-        return [*found, "--unix-socket", system.socket_path]
-    if system.addresses is not None or _has_own_name(system):
+        found += ["--unix-socket", system.socket_path]
+    elif system.addresses is not None or _has_own_name(system):
         place = place or system.places[0]
         found += ["--connect-to", f"::{place.title}"]
-    if _has_own_name(system):
-        # The name in the address is the one that curl verifies.
+    # The name in the address is the one that curl verifies.
+    if _has_own_name(system) or system.own_host is not None:
         found += ["-H", f"host: {system.authority}"]
     return found
 
@@ -40,7 +40,7 @@ def address(system: SystemSpec, path: str) -> str:
     if not _has_own_name(system):
         return system.origin + path
     port = urlsplit(system.url).port or 443
-    return f"https://{system.server_name}:{port}{path}"
+    return f"https://{system.server_name}:{port}{system.base_path}{path}"
 
 
 def health(system: SystemSpec, timeout: str) -> str:

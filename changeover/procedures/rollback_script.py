@@ -136,8 +136,10 @@ echo "everyone is sent to the baseline (version $epoch.$version) because $reason
 
 # Long connections of the candidate (websockets, event streams) are ended by Envoy itself, GRACE
 # seconds after this. Without it they stay there until somebody ends the candidate.
-if [ -f "$here/LISTENERS" ]; then
-    sed -e "s/@GENERATION@/${epoch}_$version/g" -e "s/ENDED_AT/$(date +%s)/g" "$here/LISTENERS" \
+listeners=$gateway/SAFE
+[ -f "$listeners" ] || listeners=$here/LISTENERS
+if [ -f "$listeners" ]; then
+    sed -e "s/@GENERATION@/${epoch}_$version/g" -e "s/ENDED_AT/$(date +%s)/g" "$listeners" \
         > "$gateway/.listeners.$$" && mv "$gateway/.listeners.$$" "$gateway/listeners.json" \
         || echo "LONG CONNECTIONS STAY at the candidate until it is ended" >&2
 fi
@@ -215,13 +217,15 @@ def script(plan: Plan, files: GatewayFiles, undo: Sequence[str] = ()) -> str:
         socket=shlex.quote(str(files.admin_socket)), workdir=shlex.quote(str(Path.cwd())),
         python=shlex.quote(sys.executable),
     )
-    body = _well(plan, files) + _bring_back(plan) + _body(plan)
+    body = _well(plan, files) + _bring_back(plan) + _body(plan, files)
     return head + body + _TAIL.replace(
         "LEVERS", _pulls(plan, [*undo, *plan.rollback.restore]))
 
 
-def _body(plan: Plan) -> str:
+def _body(plan: Plan, files: GatewayFiles) -> str:
     return (_BODY.replace("ROUTES", ROUTES).replace("LISTENERS", LISTENERS)
+            # those of the plan that the gateway serves now
+            .replace("SAFE", files.safe_listeners.name)
             .replace("GRACE", f"{plan.rollback.grace.total_seconds():g}")
             .replace("ENDED_AT", str(streams.ENDED_AT)))
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from changeover.comparison.answers import Answer
+from changeover.domain.rewriting import seen
 from changeover.gateway import reaching
 from changeover.gateway.envoy import segment_script
 from changeover.gateway.envoy.protocol import ENVOYS_OWN
@@ -20,10 +21,12 @@ from changeover.shadow.wire import Broke, Invalid, Received, Refused, Sent, Wire
 SHADOW_HEADER = "x-changeover-shadow"
 SAFE = ("GET", "HEAD", "OPTIONS")
 _NOT_FORWARDED = frozenset({
-    "connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding",
-    "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count", KEY_HEADER, *ENVOYS_OWN,
+    "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
+    "transfer-encoding", "upgrade", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
+    KEY_HEADER, *ENVOYS_OWN,
 })
-"""Headers in the gateway's copy that were not in the request that the baseline got."""
+"""Headers in the gateway's copy that were not in the request that the baseline got; and the host,
+which comes first."""
 _CONDITIONS = frozenset({
     "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range",
 })
@@ -101,18 +104,18 @@ class Caller:
         left_out = _NOT_FORWARDED
         if exchange.method in SAFE:
             left_out = left_out | _CONDITIONS
-        headers = []
+        asked = seen(self._spec, exchange.request)
+        # Recorded requests have none: the recorded host is not the system that is asked now.
+        has_host = any(name == "host" for name, _ in exchange.request_headers)
+        headers = [("host", asked.host or ("" if has_host else reaching.authority(self._spec)))]
         for name, value in exchange.request_headers:
             if name not in left_out and not name.startswith(segment_script.OURS):
                 headers.append((name, value))
-        # Recorded requests have none: the recorded host is not the system that is asked now.
-        if not any(name == "host" for name, _ in headers):
-            headers.insert(0, ("host", reaching.authority(self._spec)))
         # So that a system can leave copies out of its own statistics.
         headers.append((SHADOW_HEADER, "1"))
         if exchange.request_body or exchange.method in _WITH_LENGTH:
             headers.append(("content-length", str(len(exchange.request_body))))
-        return Sent(exchange.method, exchange.path, headers, exchange.request_body)
+        return Sent(exchange.method, asked.path, headers, exchange.request_body)
 
     def _answer(self, found: Received, duration: float) -> Answer:
         headers = [(as_text(name), as_text(value)) for name, value in found.headers]

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from changeover import clock
 from changeover.comparison.encodings import readable
+from changeover.domain.route_matching import Request
 from changeover.shadow.frames import Broken, Call, Connection
 from changeover.shadow.messages import ProcessingRequest
 from changeover.shadow.wire import as_text
@@ -62,6 +63,14 @@ class Exchange:
     def values(self, name: str) -> list[str]:
         """Return all values of a request header, as many times as it came."""
         return [value for key, value in self.request_headers if key == name]
+
+    @property
+    def request(self) -> Request:
+        """What says which route it is of, and what a system sees of it."""
+        headers: dict[str, list[str]] = {}
+        for name, value in self.request_headers:
+            headers.setdefault(name, []).append(value)
+        return Request(self.path, self.method, self.header("host"), headers)
 
     @property
     def line(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.envoy import time_limits
 from changeover.gateway.envoy.clusters import render_clusters
-from changeover.gateway.envoy.config import render_bootstrap, render_routes
+from changeover.gateway.envoy.config import render_routes, render_whole
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
 from changeover.plan.systems import SystemSpec
@@ -59,7 +59,7 @@ def _limits(node: Any) -> list[tuple[str, float]]:
 def _rendered() -> dict[tuple[str, str], set[float]]:
     """Return the values of every limit, by where it stands."""
     files = GatewayFiles(Path("/tmp/gateway"))  # noqa: S108  a name only: nothing is written
-    users, hop = render_bootstrap(PLAN, files)["static_resources"]["listeners"]
+    users, hop = render_whole(PLAN, files)["static_resources"]["listeners"]
     parts: list[tuple[str, Any]] = [("listener", users), ("hop", hop)]
     for cluster in render_clusters(PLAN, files)["resources"]:
         is_hop = cluster["name"] == "candidate"

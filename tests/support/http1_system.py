@@ -27,6 +27,8 @@ class Http1System:
     def __init__(self, name: str) -> None:
         self.name = name
         self.status = 200
+        self.health: int | None = None
+        """Status of its health; None: `status`."""
         self.requests: list[dict[str, Any]] = []
         self.peers: set[str] = set()
         """Common names of the certificates that clients showed."""
@@ -64,12 +66,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         system = self.server.system
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        found = {"method": self.command, "path": self.path, "host": self.headers["host"],
+        # http.server makes one slash of several
+        path = self.requestline.split(" ")[1]
+        found = {"method": self.command, "path": path, "host": self.headers["host"],
                  "headers": {name.lower(): value for name, value in self.headers.items()},
                  "size": len(body)}
         system.requests.append(found)
         content = json.dumps({"served_by": system.name, **found}).encode()
-        self.send_response(system.status)
+        is_health = self.path.endswith("/health") and system.health is not None
+        self.send_response(system.health if is_health else system.status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
         self.end_headers()

@@ -110,6 +110,8 @@ def _fuzz(
             # Each run begins without examples of another.
             "--generation-database", "none",
         ]
+        if (named := target.plan.systems.candidate.own_host) is not None:
+            command += ["--header", f"Host:{named}"]
         for method in spec.methods:
             command += ["--include-method", method]
         code, output = run_program(command, folder=folder, env={}, seconds=max(seconds, 1))

@@ -73,11 +73,12 @@ class CheckTarget:
 
         if host == "gateway":
             return Way(self.url(host), reaching.gateway_context(self.plan))
-        if self.plan.system(host).is_plain:
-            return Way(self.url(host))
-        if path := self.plan.system(host).socket_path:
-            return Way(self.url(host), socket_path=path)
-        return Way(self.url(host), self.tls_context(host, None), self.server_name(host))
+        system = self.plan.system(host)
+        named = system.own_host
+        if system.socket_path or not system.is_tls or system.is_plain:
+            return Way(self.url(host), socket_path=system.socket_path, host=named)
+        return Way(
+            self.url(host), self.tls_context(host, None), self.server_name(host), host=named)
 
     def place(self, host: str) -> Place:
         """Return where a host listens; of several addresses the first one."""

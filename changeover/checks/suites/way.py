@@ -18,12 +18,14 @@ class Way:
         tls: How its certificate is verified; None: by the machine's authorities.
         server_name: Name that its certificate must have; None: the address's.
         socket_path: Path of a Unix socket; empty: the address's host is asked.
+        host: The host that requests name; None: the address's.
     """
 
     url: str
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
     socket_path: str = ""
+    host: str | None = None
 
     def session(self, longest: float) -> aiohttp.ClientSession:
         """Return a client for load: without a limit of connections, and without a proxy.
@@ -36,7 +38,9 @@ class Way:
         if self.socket_path:
             connector = aiohttp.UnixConnector(self.socket_path, limit=0)
         timeout = aiohttp.ClientTimeout(total=longest)
-        return aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False)
+        return aiohttp.ClientSession(
+            timeout=timeout, connector=connector, trust_env=False,
+            headers={} if self.host is None else {"host": self.host})
 
     @property
     def options(self) -> dict[str, Any]:

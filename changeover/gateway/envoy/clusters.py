@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from changeover.domain.routing import System
 from changeover.gateway.envoy import (
     choice,
-    concurrency,
     endpoints,
+    hop,
     protocol,
     streams,
     time_limits,
@@ -15,7 +16,6 @@ from changeover.gateway.envoy import (
 )
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
-from changeover.plan.systems import SystemSpec
 
 Json = dict[str, Any]
 
@@ -24,21 +24,23 @@ _TYPE = "type.googleapis.com/envoy."
 
 def render_clusters(plan: Plan, files: GatewayFiles) -> Json:
     """Return the clusters: both systems, and those whose names say who was meant."""
-    candidate = plan.systems.candidate
-    behind = [_cluster("candidate", candidate, files)]
-    if concurrency.is_limited(plan):
-        behind = [_hop(files, candidate), _cluster(concurrency.LIMITED, candidate, files)]
     return {
         "version_info": "1",
         "resources": [
-            _cluster("baseline", plan.systems.baseline, files),
-            *behind,
+            *(found for name in System for found in _of_system(plan, name, files)),
             *({**found, "circuit_breakers": _circuit_breakers(None)}
               for found in streams.clusters(plan, files)),
             *(_aggregate(name, clusters)
               for name, clusters in {**choice.BEHIND, **streams.behind(plan)}.items()),
         ],
     }
+
+
+def _of_system(plan: Plan, name: System, files: GatewayFiles) -> list[Json]:
+    """Return the cluster that users are sent to, and the one behind its hop, where it has one."""
+    if not hop.has(plan, name):
+        return [_cluster(plan, name, files)]
+    return [_before_hop(plan, name, files), _cluster(plan, name, files, cluster=hop.behind(name))]
 
 
 def _aggregate(name: str, clusters: list[str]) -> Json:
@@ -59,59 +61,72 @@ def _aggregate(name: str, clusters: list[str]) -> Json:
     }
 
 
-def _cluster(name: str, system: SystemSpec, files: GatewayFiles) -> Json:
-    cluster: Json = {
+def _cluster(
+    plan: Plan, name: System, files: GatewayFiles, *, cluster: str | None = None
+) -> Json:
+    """Return a system's own cluster, or with a name for it the one behind the system's hop."""
+    system = plan.system(name)
+    found: Json = {
         "@type": _TYPE + "config.cluster.v3.Cluster",
-        "name": name,
+        "name": cluster or str(name),
         "connect_timeout": time_limits.CONNECT,
-        "type": "STRICT_DNS",
+        "type": "STATIC" if system.socket_path else "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         # By default Envoy sends users to ejected hosts as well when more than half are ejected.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        # When the baseline itself is too slow, not everyone may ask it twice.
-        "circuit_breakers": _circuit_breakers(
-            system.concurrency, *((20, 10) if name == "baseline" else ())),
+        "circuit_breakers": _limits(name, None if cluster and _is_baseline(name)
+                                    else system.concurrency),
         "typed_extension_protocol_options": protocol.towards_system(
             system.protocol, idle_timeout=time_limits.seconds(system.keep_alive)),
         "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": endpoints.hosts(name, system)}],
+            "cluster_name": cluster or str(name),
+            "endpoints": [{"lb_endpoints": endpoints.hosts(str(name), system)}],
         },
     }
-    if name == "candidate":
-        cluster["outlier_detection"] = _outlier_detection()
+    if not _is_baseline(name) and cluster is None:
+        found["outlier_detection"] = _outlier_detection()
     if system.addresses is not None:
-        cluster["outlier_detection"] = _outlier_detection()
-        endpoints.spread(cluster, system, is_baseline=name == "baseline")
-    if system.socket_path:
-        cluster["type"] = "STATIC"
+        found["outlier_detection"] = _outlier_detection()
+        endpoints.spread(found, system, is_baseline=_is_baseline(name))
     if system.is_tls:
-        cluster["transport_socket"] = tls.upstream(
-            "baseline" if name == "baseline" else "candidate", system, files)
-    return cluster
+        found["transport_socket"] = tls.upstream(str(name), system, files)
+    return found
 
 
-def _hop(files: GatewayFiles, candidate: SystemSpec) -> Json:
-    """Return the candidate's cluster when its limit is behind a second hop."""
-    return {
+def _before_hop(plan: Plan, name: System, files: GatewayFiles) -> Json:
+    """Return the cluster of a system that is reached through a second hop."""
+    system = plan.system(name)
+    found: Json = {
         "@type": _TYPE + "config.cluster.v3.Cluster",
-        "name": "candidate",
+        "name": str(name),
         "connect_timeout": time_limits.CONNECT,
         "type": "STATIC",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "circuit_breakers": _circuit_breakers(None),
-        "outlier_detection": _outlier_detection(),
+        # The candidate's own limit is behind its hop, where the baseline can be asked instead.
+        "circuit_breakers": _limits(name, system.concurrency if _is_baseline(name) else None),
         # Shorter than the hop keeps them, as with every system.
         "typed_extension_protocol_options": protocol.towards_system(
-            candidate.protocol, idle_timeout=time_limits.HOP_IDLE),
+            system.protocol, idle_timeout=time_limits.HOP_IDLE),
         "load_assignment": {
-            "cluster_name": "candidate",
+            "cluster_name": str(name),
             "endpoints": [{"lb_endpoints": [
-                {"endpoint": {"address": concurrency.address(files)},
-                 "metadata": {"filter_metadata": {"changeover": {"system": "candidate"}}}},
+                {"endpoint": {"address": hop.address(files, name)},
+                 "metadata": {"filter_metadata": {"changeover": {"system": str(name)}}}},
             ]}],
         },
     }
+    if not _is_baseline(name):
+        found["outlier_detection"] = _outlier_detection()
+    return found
+
+
+def _is_baseline(name: System) -> bool:
+    return name is System.BASELINE
+
+
+def _limits(name: System, concurrency: int | None) -> Json:
+    # When the baseline itself is too slow, not everyone may ask it twice.
+    return _circuit_breakers(concurrency, *((20, 10) if _is_baseline(name) else ()))
 
 
 def _outlier_detection() -> Json:

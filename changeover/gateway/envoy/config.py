@@ -12,8 +12,8 @@ from typing import Any
 
 from changeover.domain.routing import RoutingState
 from changeover.gateway.envoy import (
-    concurrency,
     forwarded,
+    hop,
     limits,
     protocol,
     segment_script,
@@ -73,10 +73,21 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
                 "filter_chains": [
                     {**chain, **tls.downstream(plan, files)} for chain in forwarded.filter_chains(
                         plan, lambda hops: connection_manager(plan, files, hops))],
-            }, *([concurrency.listener(files)] if concurrency.is_limited(plan) else [])],
+            }],
             "clusters": [tap.cluster(files)] if plan.shadow else [],
         },
     }
+
+
+def render_whole(plan: Plan, files: GatewayFiles) -> Json:
+    """Return the bootstrap with the systems' second hops in it, for a check of everything.
+
+    Envoy serves these from the file that it watches, so that a plan may change who has one.
+    """
+    found = render_bootstrap(plan, files)
+    static = found["static_resources"]
+    listeners = [*static["listeners"], *hop.listeners(plan, files)]
+    return {**found, "static_resources": {**static, "listeners": listeners}}
 
 
 def render_routes(plan: Plan, state: RoutingState) -> Json:
@@ -90,6 +101,7 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
         "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
         "request_headers_to_remove": [*protocol.ENVOYS_OWN, *user_key.removed(plan),
                                       *segment_script.headers(plan)],
+        **hop.removed(plan),
         "virtual_hosts": [limits.limited(plan, virtual_host(plan, state))],
     }
     return with_version({"resources": [found]}, version_of(state))

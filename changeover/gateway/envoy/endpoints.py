@@ -70,7 +70,7 @@ def _asked(system: SystemSpec) -> Json:
         return {"grpc_health_check": {"authority": system.authority}}
     codec = {"codec_client_type": "HTTP2"} if system.protocol == "http2" else {}
     return {"http_health_check": {
-        "path": system.health, "host": system.authority,
+        "path": system.base_path + system.health, "host": system.authority,
         "expected_statuses": [{"start": 200, "end": 300}], **codec}}
 
 

@@ -2,7 +2,7 @@
 
 The gateway refuses only what would let two readers of the same bytes see different requests
 (smuggling), and what Envoy cannot carry; docs/gateway.md lists both. Everything here is used three
-times: for users, for the second hop of a limited candidate, and towards the systems.
+times: for users, for the second hop before a system, and towards the systems.
 """
 
 from __future__ import annotations

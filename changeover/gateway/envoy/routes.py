@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState, place_of
+from changeover.domain.routing import BUCKETS, SPLIT, Mode, RoutingState, System, place_of
 from changeover.gateway.envoy import (
     choice,
-    concurrency,
     endpoints,
     grpc,
+    hop,
+    retries,
     streams,
     tap,
     time_limits,
@@ -24,11 +25,6 @@ from changeover.plan.routes import RouteSpec
 
 Json = dict[str, Any]
 
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_SAFE = {"safe_regex": {"regex": "|".join(_SAFE_METHODS)}}
-# A POST that may have run is never sent again; a frozen system made 140 run twice.
-FAILED_BEFORE_SENT = "connect-failure,refused-stream,reset-before-request"
-FAILED_AT_ALL = "connect-failure,refused-stream,reset,5xx"
 LONGEST_REASON = 1_000
 """Characters of a maintenance reason that users see."""
 
@@ -172,7 +168,7 @@ def _copied(
     """Return the route of those requests of a method and path that are copied."""
     of_method = [*kinds, string(":method", {"exact": method}), tap.NOT_UPGRADED, *headers]
     # A listed GET stays safe: a tapped user must not lose the second attempt for it.
-    found = _route(plan, target, of_method, is_safe=method in _SAFE_METHODS)
+    found = _route(plan, target, of_method, is_safe=method in retries.SAFE_METHODS)
     return tap.sampled(tap.on_path(found, path), target.sample)
 
 
@@ -180,13 +176,12 @@ def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     """Return the routes of one target for safe and for all other methods, endless ones first."""
     # Most requests are GETs: comparing a word is cheaper than a regular expression.
     get = string(":method", {"exact": "GET"})
-    method = string(":method", _SAFE)
     return [
         *_endless(plan, target, headers),
         *_tapped(plan, target, headers),
         *grpc.routes(plan, lambda kind: _route(plan, target, [kind, *headers], is_safe=False)),
         _route(plan, target, [get, *headers], is_safe=True),
-        _route(plan, target, [*headers, method], is_safe=True),
+        _route(plan, target, [*headers, retries.IS_SAFE], is_safe=True),
         _route(plan, target, headers, is_safe=False),
     ]
 
@@ -199,7 +194,7 @@ def _endless(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     )
     routes = []
     for kind in endless:
-        safe = [kind, *headers, string(":method", _SAFE)]
+        safe = [kind, *headers, retries.IS_SAFE]
         for match, is_safe in ((safe, True), ([kind, *headers], False)):
             found = _route(plan, target, match, is_safe=is_safe)
             routes.append(_without_limit(plan, target, found, is_safe=is_safe))
@@ -244,7 +239,7 @@ def _route(plan: Plan, target: _Target, headers: list[Json], *, is_safe: bool) -
 def _retry(plan: Plan, target: str, *, is_safe: bool, is_hop: bool = False) -> Json:
     """Return when a request is retried: never when it may have run already, unless it is safe."""
     policy: Json = {
-        "retry_on": FAILED_AT_ALL if is_safe else FAILED_BEFORE_SENT,
+        "retry_on": retries.FAILED_AT_ALL if is_safe else retries.FAILED_BEFORE_SENT,
         "num_retries": 1,
         # Otherwise the second attempt goes to the cluster that just failed.
         "refresh_cluster_on_retry": True,
@@ -257,10 +252,15 @@ def _retry(plan: Plan, target: str, *, is_safe: bool, is_hop: bool = False) -> J
     # A request that is not safe gets no second attempt after this: nothing is won by giving up.
     if is_safe and target != "baseline":
         policy["per_try_timeout"] = time_limits.attempt(plan)
-    if (is_hop or concurrency.is_limited(plan)) and target != "baseline":
+    if (is_hop and target != "baseline") or _may_be_behind_hop(plan, target):
         policy["retry_on"] += ",retriable-headers"
-        policy |= concurrency.retriable()
+        policy |= hop.retriable()
     return policy
+
+
+def _may_be_behind_hop(plan: Plan, target: str) -> bool:
+    asked = System if target == "split" else [System(target)]
+    return any(hop.has(plan, name) for name in asked)
 
 
 def _maintenance(state: RoutingState) -> Json:

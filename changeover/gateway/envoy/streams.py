@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from changeover.domain.routing import BUCKETS, ON_USERS, Mode, RoutingState, place_of
-from changeover.gateway.envoy import concurrency, protocol, time_limits
+from changeover.domain.routing import BUCKETS, ON_USERS, Mode, RoutingState, System, place_of
+from changeover.gateway.envoy import hop, protocol, time_limits
 from changeover.gateway.envoy.choice import BASELINE, CANDIDATE_FIRST, of_part
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
@@ -106,11 +106,15 @@ def next_hops(
 
 
 def render(plan: Plan, files: GatewayFiles, hops: Mapping[str, Hop]) -> Json:
-    """Return the hops' listeners as a discovery response."""
+    """Return the hops' listeners as a discovery response, and those of the systems, which end
+    nothing: they are always the same.
+    """
+    own = [_listener(plan, files, group, hops.get(group, Hop()).generation)
+           for group in groups(plan)]
     return {
-        "version_info": json.dumps({name: asdict(hop) for name, hop in hops.items()}),
-        "resources": [_listener(plan, files, group, hops.get(group, Hop()).generation)
-                      for group in groups(plan)],
+        "version_info": json.dumps({name: asdict(found) for name, found in hops.items()}),
+        "resources": [{"@type": _TYPE + "config.listener.v3.Listener", **found}
+                      for found in (*own, *hop.listeners(plan, files))],
     }
 
 
@@ -172,12 +176,10 @@ def _address(files: GatewayFiles, group: str) -> Json:
 
 
 def _listener(plan: Plan, files: GatewayFiles, group: str, generation: str) -> Json:
-    target = concurrency.LIMITED if concurrency.is_limited(plan) else "candidate"
-    found = concurrency.hop(
-        f"streams_{group}", _address(files, group), target,
+    return hop.hop(
+        f"streams_{group}", _address(files, group), plan, System.CANDIDATE,
         # this is what changes: Envoy compares the whole configuration
         stat_prefix=f"streams.{group}.{generation}")
-    return {"@type": _TYPE + "config.listener.v3.Listener", **found}
 
 
 def _cluster(name: str, address: Json) -> Json:

@@ -45,7 +45,8 @@ def test_duration_falls_back_to_milliseconds() -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"1", b"null", b'"text"', b"{}",
                                   _line(t="x"), _line(s=None), _line(n="x"), b"\xff\xfe",
-                                  _line(f=5), _line(u=[1]), _line(t="1e999"), b'{"t":1e999}'])
+                                  _line(f=5), _line(e=5), _line(u=[1]), _line(t="1e999"),
+                                  b'{"t":1e999}'])
 def test_line_that_is_not_one_is_left_out(line: bytes) -> None:
     """A damaged line is no request and no crash."""
     assert parse_line(line, {}) is None
@@ -103,6 +104,7 @@ CASES = [
     pytest.param({"c": "candidate", "s": 408, "f": "SI"}, None, False, id="request-never-ended"),
     pytest.param({"c": "candidate", "s": 503, "f": "UO"}, ErrorClass.OVERFLOW, True, id="overflow"),
     pytest.param({"c": "candidate", "s": 503, "f": "UF,URX"}, ErrorClass.CONNECT, True, id="conn"),
+    pytest.param({"c": "candidate", "s": 503, "e": "UF"}, ErrorClass.CONNECT, True, id="hop"),
     pytest.param({"c": None, "h": None, "s": 503, "f": "UH"}, ErrorClass.CONNECT, True, id="host"),
     pytest.param({"c": "candidate", "s": 503, "f": "UC"}, ErrorClass.RESET, True, id="reset"),
     pytest.param({"c": "candidate", "f": "UPE"}, ErrorClass.RESET, True, id="broken-off"),

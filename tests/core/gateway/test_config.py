@@ -15,13 +15,13 @@ from changeover.domain.routing import BUCKETS, Mode, RoutingState, System
 from changeover.gateway.envoy import time_limits
 from changeover.gateway.envoy.choice import BEHIND, CANDIDATE_FIRST, MEANT, meant
 from changeover.gateway.envoy.clusters import render_clusters
-from changeover.gateway.envoy.concurrency import NOT_SENT
 from changeover.gateway.envoy.config import (
     parse_version,
     render_bootstrap,
     render_routes,
     version_of,
 )
+from changeover.gateway.envoy.hop import NOT_SENT
 from changeover.gateway.envoy.withheld import withheld
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.model import Plan
@@ -175,7 +175,7 @@ def test_concurrency_limits_the_candidate_only() -> None:
         for cluster in render_clusters(PLAN, FILES)["resources"]
     }
     assert {name: limit for name, limit in most.items() if limit != 100_000} == {
-        "candidate_limited": 7}
+        "candidate_behind": 7}
     assert {"baseline", "candidate", "candidate_or_baseline", "baseline_instead"} <= set(most)
 
 

@@ -54,7 +54,7 @@ def test_second_hop_speaks_what_the_candidate_speaks() -> None:
     """Else streams both ways would be one message of HTTP/1.1 between two of HTTP/2."""
     plan = _plan(protocol="http2", concurrency=3)
     assert "http2_protocol_options" in _options(plan, "candidate")
-    assert "http2_protocol_options" in _options(plan, "candidate_limited")
+    assert "http2_protocol_options" in _options(plan, "candidate_behind")
 
 
 def test_tls_offers_http2() -> None:

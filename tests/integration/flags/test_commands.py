@@ -25,10 +25,15 @@ ENVIRONMENTS = "environments: {testing: {flags: {log_level: DEBUG}}}\n"
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home with a registered plan, without any process."""
+    return home_of(tmp_path, GOOD)
+
+
+def home_of(tmp_path: Path, text: str) -> Path:
+    """Return a home whose plan is a text with flags behind it."""
     found = Home.resolve(tmp_path / "home")
     found.create()
     store = Store.open(found.store_url, create=True)
-    plan = parse_plan(GOOD + FLAGS + ENVIRONMENTS, "test")
+    plan = parse_plan(text + FLAGS + ENVIRONMENTS, "test")
     plans.register(store, plan, source="test", now=now())
     flags.follow_plan(store, plan, now=now())
     routing.change(
@@ -76,6 +81,27 @@ def test_explain_finds_the_key_of_a_request(run: Any) -> None:
         code, _, message = run("explain", *arguments)
         assert code == 2, arguments
         assert message.startswith("changeover: ")
+
+
+def test_explain_says_what_each_system_sees_of_a_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it is another path or host than the one that users send."""
+    text = GOOD.replace("http://127.0.0.1:2'", "http://127.0.0.1:2/v2', host: new.example") + (
+        "routes: [{name: orders, path: {prefix: /orders}}]\n")
+    home = str(home_of(tmp_path, text))
+
+    def told(path: str, *more: str) -> str:
+        assert main(["explain", "user-7", "--path", path, *more, "--home", home]) == 0
+        return capsys.readouterr()[0]
+
+    lines = told("/orders/7?x", "--header", "host=shop.example").splitlines()
+    assert lines[0].startswith("user-7 on route orders gets the baseline")
+    assert [line for line in lines if "sees" in line] == [
+        "the candidate sees path /v2/orders/7?x, host new.example"]
+    assert "the candidate sees path /v2/cart, host new.example\n" in told("/cart")
+    assert json.loads(told("/caf\udce9", "--output", "json"))["seen"] == {
+        "candidate": {"path": r"/v2/caf\xe9", "host": "new.example"}}
 
 
 def test_text_that_is_not_utf_8_is_refused_before_anything_is_done(run: Any) -> None:

@@ -43,6 +43,8 @@ class Wire:
     direct: int
     gateway: int
     log: Tailer
+    below: bytes = b""
+    """What stands before each path that the system gets through the gateway."""
     refused: int = 0
     """How many requests were sent to the gateway that it refuses."""
     counted: int = 0
@@ -61,21 +63,35 @@ class Wire:
         self.system.closes = kind.closes
         self.refused += port == self.gateway and kind.refused is not None
         got = exchange(port, kind.sends, kind.answers)
-        return b"".join(self.system.received), got
+        seen = self.system.received
+        if port == self.gateway and self.below:
+            seen = [self._without(each) for each in seen]
+        return b"".join(seen), got
+
+    def _without(self, request: bytes) -> bytes:
+        method, _, rest = request.partition(b" ")
+        assert rest.startswith(self.below + b"/"), request[:100]
+        return method + b" " + rest.removeprefix(self.below)
 
 
-@pytest.fixture(scope="module", params=["baseline", "limited candidate"])
+BELOW = "/v2"
+
+
+@pytest.fixture(scope="module", params=["baseline", "limited candidate", "baseline below a path"])
 def wire(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Wire]:
-    """Everyone at the baseline; and everyone at a candidate behind its limit's second hop."""
+    """Everyone at the baseline; at a candidate behind its limit's second hop; and at a baseline
+    behind the hop that puts a path before each request's.
+    """
     directory = tmp_path_factory.mktemp("wire")
     system = WireSystem()
-    is_limited = request.param != "baseline"
+    is_limited = request.param == "limited candidate"
+    below = BELOW if request.param == "baseline below a path" else ""
     with system.serving() as port:
         url = {"url": f"http://127.0.0.1:{port}", "timeout": "60s", "attempt_timeout": "60s"}
         plan = make_plan(systems={
-            "baseline": {"name": "old", **url},
+            "baseline": {"name": "old", **url, "url": url["url"] + below},
             "candidate": {"name": "new", **url, "concurrency": 100 if is_limited else None},
         }, routing={"listen": f"127.0.0.1:{free_port()}"})
         gateway = Gateway(GatewayFiles(directory / "gateway"), patience=LONGEST_PAUSE)
@@ -85,7 +101,7 @@ def wire(
             system.answer = OK
             wait_for(lambda: httpx.get(f"http://{plan.routing.listen}/").status_code == 200)
             yield Wire(system, port, int(plan.routing.listen.rpartition(":")[2]),
-                       Tailer(gateway.files.access_log, {}))
+                       Tailer(gateway.files.access_log, {}), below.encode())
 
 
 @pytest.mark.parametrize(
