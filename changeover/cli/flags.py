@@ -14,7 +14,7 @@ from changeover.cli.common import Command, Session, environment_option, site_com
 from changeover.cli.saying import no_secret
 from changeover.domain import user_keys
 from changeover.domain.audit import Author
-from changeover.domain.rewriting import seen
+from changeover.domain.rewriting import routes_for, seen
 from changeover.domain.route_matching import Request, route_of
 from changeover.domain.routing import Key, System
 from changeover.domain.segment_matching import texts_of
@@ -84,7 +84,7 @@ def _seen_by(plan: Plan, request: Request) -> dict[str, dict[str, str]]:
     found = {}
     for name in System:
         spec = plan.system(name)
-        what = seen(spec, request)
+        what = seen(spec, request, routes_for(plan, name))
         if (what.path, what.host) != (request.path, request.host):
             found[str(name)] = {
                 "path": explaining.shown(what.path), "host": explaining.shown(what.host)}

@@ -5,9 +5,15 @@ The gateway carries out the same in the system's second hop (`gateway.envoy.rewr
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from changeover.domain.route_matching import Request
+from changeover.domain.route_matching import Request, compiled, route_of
+from changeover.domain.routing import System
+from changeover.plan.model import Plan
+from changeover.plan.rewriting import Step, expanded
+from changeover.plan.routes import RouteSpec
 from changeover.plan.systems import SystemSpec
 
 
@@ -24,6 +30,37 @@ class Seen:
     host: str
 
 
-def seen(spec: SystemSpec, request: Request) -> Seen:
-    """Return what a system sees of a request that users sent."""
-    return Seen(spec.base_path + request.path, spec.own_host or request.host)
+def routes_for(plan: Plan, name: System) -> Sequence[RouteSpec]:
+    """Return the routes that say what a system sees: those of the plan, if any is rewritten for it.
+
+    The first route that matches counts, rewritten or not.
+    """
+    is_rewritten = name is System.CANDIDATE and any(each.rewrite for each in plan.routes)
+    return plan.routes if is_rewritten else ()
+
+
+def seen(spec: SystemSpec, request: Request, routes: Sequence[RouteSpec] = ()) -> Seen:
+    """Return what a system sees of a request that users sent.
+
+    Args:
+        spec: The system.
+        request: The request as it was sent.
+        routes: As `routes_for` returns them.
+    """
+    route = route_of(routes, request)
+    own = None if route is None or route.rewrite is None else route.rewrite.host
+    path = request.path if route is None else _changed(route.steps, request.path)
+    return Seen(spec.base_path + path, own or spec.own_host or request.host)
+
+
+def _changed(steps: Sequence[Step], path: str) -> str:
+    """Return a path after the first step that fits; as it is when none does."""
+    for step in steps:
+        if step.kind == "prefix":
+            if path.startswith(step.text):
+                return step.to + path.removeprefix(step.text)
+            continue
+        alone = re.split("[?#]", path, maxsplit=1)[0]
+        if found := compiled(step.text).fullmatch(alone):
+            return expanded(step.to, found.groups()) + path[len(alone):]
+    return path

@@ -54,7 +54,7 @@ def _holds(tested: Tested, request: Request) -> bool:
 def _passes(test: TextTest, text: str) -> bool:
     wanted = test.text
     if test.kind == "regex":
-        return _compiled(wanted).fullmatch(text) is not None
+        return compiled(wanted).fullmatch(text) is not None
     if test.ignores_case:
         text, wanted = text.lower(), wanted.lower()
     if test.kind == "exact":
@@ -65,6 +65,7 @@ def _passes(test: TextTest, text: str) -> bool:
 
 
 @lru_cache(maxsize=1000)
-def _compiled(text: str) -> re.Pattern[str]:
+def compiled(text: str) -> re.Pattern[str]:
+    """Return a regular expression of a plan's routes."""
     # Envoy's \d and \w are those of ASCII
     return re.compile(text, re.ASCII)

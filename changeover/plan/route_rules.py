@@ -36,6 +36,18 @@ def problems(plan: Plan) -> Iterator[Found]:
                 yield (*path, "percent"), "0 %: a route's share must be above 0, and 100 at most"
     yield from _keys(plan)
     yield from _conditions(plan)
+    if any(route.rewrite for route in plan.routes):
+        yield from _not_seen_by_systems(plan)
+
+
+def _not_seen_by_systems(plan: Plan) -> Iterator[Found]:
+    for index, route in enumerate(plan.routes):
+        for each in route.header:
+            # the requests are told apart once more behind the hop, where these are gone
+            if each.name.startswith("x-envoy-"):
+                yield ("routes", index, "header"), (
+                    f"header {each.name} is for the gateway alone, and so a plan with `rewrite` "
+                    "cannot tell requests by it; use a name of your own")
 
 
 def _conditions(plan: Plan) -> Iterator[Found]:

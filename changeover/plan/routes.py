@@ -17,11 +17,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from changeover.plan.comparing import ComparisonSpec
 from changeover.plan.fields import Duration, HeaderName, OneOrMore, Part, listed
 from changeover.plan.portable import NOT_IN_ENVOY
+from changeover.plan.rewriting import (
+    PLACEHOLDER,
+    RewriteSpec,
+    Step,
+    of_exact,
+    of_prefix,
+    of_regex,
+    of_template,
+    path_text,
+)
 
 RouteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
 _QUERY = r"(?:\?.*)?"
 _MOST_PATH = 500
-_PLACEHOLDER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +50,8 @@ class Tested:
     tests: tuple[TextTest, ...]
 
 
-def _path(text: str) -> str:
-    if not re.fullmatch(r"/[\x21-\x7e]*", text) or "#" in text or "?" in text:
-        raise ValueError(
-            f"{text!r} is no path; it begins with / and has no blanks, ? or #, and others than "
-            "ASCII signs are escaped, as %C3%A9")
-    return text
-
-
 def _template(text: str) -> str:
-    plain = _path(_PLACEHOLDER.sub("x", text))
+    plain = path_text(PLACEHOLDER.sub("x", text))
     if "{" in plain or "}" in plain:
         raise ValueError(f"{text!r} is no template; a part that may be anything is {{name}}, as in "
                          "/orders/{id}")
@@ -77,9 +78,9 @@ _Text = Annotated[str, Field(max_length=_MOST_PATH)]
 class PathMatch(Part):
     """Which paths; a query (`?…`) behind a path does not matter."""
 
-    exact: Annotated[_Text, AfterValidator(_path)] | None = Field(
+    exact: Annotated[_Text, AfterValidator(path_text)] | None = Field(
         None, description="This path only.")
-    prefix: Annotated[_Text, AfterValidator(_path)] | None = Field(
+    prefix: Annotated[_Text, AfterValidator(path_text)] | None = Field(
         None, description="This path and all below it: `/orders` is also `/orders/7`, and not "
         "`/orders-old`.")
     template: Annotated[_Text, AfterValidator(_template)] | None = Field(
@@ -101,9 +102,26 @@ class PathMatch(Part):
         if self.prefix is not None:
             return _below(self.prefix)
         if self.template is not None:
-            parts = (re.escape(part) for part in _PLACEHOLDER.split(self.template))
+            parts = (re.escape(part) for part in PLACEHOLDER.split(self.template))
             return (TextTest("regex", "[^/?]+".join(parts) + _QUERY),)
         return (TextTest("regex", f"(?:{self.regex}){_QUERY}"),)
+
+    def steps(self, to: str) -> tuple[Step, ...]:
+        """Return how these paths become another one.
+
+        Args:
+            to: The new path, or its beginning, as `RewriteSpec` has it.
+
+        Raises:
+            ValueError: It does not fit these paths.
+        """
+        if self.exact is not None:
+            return of_exact(self.exact, to)
+        if self.prefix is not None:
+            return of_prefix(self.prefix, to)
+        if self.template is not None:
+            return of_template(self.template, to)
+        return of_regex(self.regex or "", to)
 
     @property
     def title(self) -> str:
@@ -179,6 +197,16 @@ class RouteSpec(Part):
         None, description="How its answers are compared, instead of the plan's `comparison`; for a "
         "route that is told by `path` and `method` alone.")
 
+    rewrite: RewriteSpec | None = Field(
+        None, description="What the candidate sees of its requests instead of what users sent.")
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """How its paths change for the candidate; empty when they do not."""
+        if self.path is None or self.rewrite is None or self.rewrite.path is None:
+            return ()
+        return self.path.steps(self.rewrite.path)
+
     @property
     def is_told_by_line(self) -> bool:
         """Whether the first line of a request is enough to say that it is of this route."""
@@ -189,6 +217,18 @@ class RouteSpec(Part):
         """The limits that it has of its own, by their names in a system."""
         names = ("timeout", "attempt_timeout", "silence")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _rewrite_fits(self) -> RouteSpec:
+        if self.rewrite is None:
+            return self
+        if self.move == "never":
+            raise ValueError("`rewrite` is for the candidate, which gets nothing of a route with "
+                             "`move: never`; remove one of them")
+        if self.rewrite.path is not None and self.path is None:
+            raise ValueError("`rewrite.path` needs the route's `path`, which says what is replaced")
+        _ = self.steps  # raises what does not fit
+        return self
 
     @model_validator(mode="after")
     def _comparison_fits(self) -> RouteSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 from changeover.comparison.answers import Answer
 from changeover.domain.rewriting import seen
@@ -11,6 +12,7 @@ from changeover.gateway import reaching
 from changeover.gateway.envoy import segment_script
 from changeover.gateway.envoy.protocol import ENVOYS_OWN
 from changeover.gateway.envoy.user_key import KEY_HEADER
+from changeover.plan.routes import RouteSpec
 from changeover.plan.systems import SystemSpec
 from changeover.shadow.dialling import dialler
 from changeover.shadow.judging import MOST_ANSWER_BYTES, answer_of
@@ -59,18 +61,19 @@ class Caller:
         concurrency: Most calls at once; fewer when the plan allows the system fewer.
         pulse: Measures how late this process is, where it must give way to others.
         most_body: Bytes of an answer's body that are read.
+        routes: The plan's routes that say what the system sees (`domain.rewriting.routes_for`).
     """
 
     def __init__(
         self, spec: SystemSpec, *, timeout: float, concurrency: int, pulse: Pulse | None = None,
-        most_body: int = MOST_ANSWER_BYTES,
+        most_body: int = MOST_ANSWER_BYTES, routes: Sequence[RouteSpec] = (),
     ) -> None:
         self._pulse = pulse or Pulse()
         self._turn = asyncio.Semaphore(min(concurrency, spec.concurrency or concurrency))
         self._timeout = timeout
         self._most = most_body
         # One byte more than may be compared shows that a body is too large.
-        self._spec = spec
+        self._spec, self._routes = spec, routes
         self._wire = Wire(dialler(spec, most_body=most_body + 1))
 
     async def call(self, exchange: Exchange) -> Answer:
@@ -104,7 +107,7 @@ class Caller:
         left_out = _NOT_FORWARDED
         if exchange.method in SAFE:
             left_out = left_out | _CONDITIONS
-        asked = seen(self._spec, exchange.request)
+        asked = seen(self._spec, exchange.request, self._routes)
         # Recorded requests have none: the recorded host is not the system that is asked now.
         has_host = any(name == "host" for name, _ in exchange.request_headers)
         headers = [("host", asked.host or ("" if has_host else reaching.authority(self._spec)))]

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from changeover import clock
 from changeover.domain.comparisons import Compared
+from changeover.domain.rewriting import routes_for
 from changeover.domain.routing import System
 from changeover.plan.model import Plan
 from changeover.shadow.calls import SAFE, Caller
@@ -45,7 +46,7 @@ async def run(
     for system in System:
         callers[system] = Caller(
             plan.system(system), timeout=TIMEOUT_SECONDS, concurrency=concurrency,
-            most_body=MOST_BODY_BYTES)
+            most_body=MOST_BODY_BYTES, routes=routes_for(plan, system))
     gate = asyncio.Semaphore(concurrency)
 
     async def one(exchange: Exchange) -> Compared | None:

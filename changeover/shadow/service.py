@@ -20,6 +20,7 @@ import psutil
 from changeover import clock
 from changeover.comparison.answers import Answer
 from changeover.domain.comparisons import Compared
+from changeover.domain.rewriting import routes_for
 from changeover.domain.routing import RoutingState, System, decide, decide_by_bucket
 from changeover.domain.segment_matching import segments_of
 from changeover.errors import ChangeoverError, Unreachable
@@ -99,7 +100,7 @@ class Shadow:
         for system in System:
             self._callers[system] = Caller(
                 self.plan.system(system), timeout=timeout, concurrency=self.spec.concurrency,
-                pulse=pulse)
+                pulse=pulse, routes=routes_for(self.plan, system))
         await self.tap.start()
         limit = self.plan.system(System.CANDIDATE).concurrency or self.spec.concurrency
         # No more than may call at once: a copy that waits in a worker is not seen as queued.

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from changeover.gateway.envoy.segment_script import header_of
+from changeover.plan.routes import RouteSpec, Tested, TextTest
 from changeover.plan.routing import BUCKETS
 from changeover.plan.segments import SegmentSpec
 
 Json = dict[str, Any]
+
+_LIST = "type.googleapis.com/envoy.config.route.v3.RouteList"
+_HEADER = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 
 
 def string(header: str, matcher: Json) -> Json:
@@ -84,3 +88,33 @@ def _literal(value: str) -> str:
     """Return `value` as a regular expression (RE2) that matches nothing else."""
     # RE2 takes a backslash before ASCII signs only; before a letter it means something else.
     return "".join(c if c.isalnum() or ord(c) > 127 else "\\" + c for c in value)
+
+
+def listed(name: str, routes: list[Json]) -> Json:
+    """Return a list of routes as what the generic matcher leads to."""
+    return {"action": {"name": name, "typed_config": {"@type": _LIST, "routes": routes}}}
+
+
+def predicate(spec: RouteSpec) -> Json:
+    """Return the match of a named part's requests, for Envoy's generic matcher."""
+    return _joined("and_matcher", [_of_header(each) for each in spec.conditions])
+
+
+def _of_header(tested: Tested) -> Json:
+    return _joined("or_matcher", [_single(tested.header, test) for test in tested.tests])
+
+
+def _joined(how: str, predicates: list[Json]) -> Json:
+    # Envoy refuses a list of one
+    return predicates[0] if len(predicates) == 1 else {how: {"predicate": predicates}}
+
+
+def _single(header: str, test: TextTest) -> Json:
+    text: Any = {"google_re2": {}, "regex": test.text} if test.kind == "regex" else test.text
+    kind = "safe_regex" if test.kind == "regex" else test.kind
+    match: Json = {kind: text}
+    if test.ignores_case:
+        match["ignore_case"] = True
+    read = {"name": "envoy.matching.inputs.request_headers",
+            "typed_config": {"@type": _HEADER, "header_name": header}}
+    return {"single_predicate": {"input": read, "value_match": match}}

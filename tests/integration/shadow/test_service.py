@@ -79,9 +79,9 @@ Service = tuple[subprocess.Popen[bytes], Plan, Home, Store]
 
 
 @contextmanager
-def service_of(module: str, directory: Path) -> Iterator[Service]:
+def service_of(module: str, directory: Path, **parts: object) -> Iterator[Service]:
     """The service of a migration in shadow, started by a module's name; it listens."""
-    plan = make_plan(shadow=SHADOW, comparison=COMPARISON)
+    plan = make_plan(shadow=SHADOW, comparison=COMPARISON, **parts)
     home = Home(directory / "home")
     home.create()
     store = Store.open(home.store_url, create=True)
