@@ -1,7 +1,7 @@
 """What gateway nodes did with their users while they were cut off, and which observer leads
 
-Revision ID: r013
-Revises: r012
+Revision ID: r014
+Revises: r013
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "r013"
-down_revision = "r012"
+revision = "r014"
+down_revision = "r013"
 branch_labels = None
 depends_on = None
 
