@@ -44,6 +44,8 @@ same within one `format`:
                        is_finished, must_follow, text}], waits, will_wait}; null without a group
     outcomes[]         what applications reported: {system, segment (empty: all), outcomes,
                        error_rate, duration_mean_seconds, _p50_, _p95_, quality{name: mean}}
+    routes[]           each route of the plan: {route, requests (which, in words), percent (of the
+                       candidate, now), stands, figures[] (as above), series (of the first 8)}
     plan               the plan, without what may be a secret
 
 Times are ISO 8601 in UTC; `_seconds` are seconds, `_bytes` bytes, rates shares 0..1, `weight`

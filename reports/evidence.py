@@ -24,7 +24,7 @@ from changeover.site import capacity, group_status, keyless_status, trigger_stat
 from changeover.store import audit, firings, outages, publications, routing
 from changeover.store.covering import MINUTE
 from changeover.store.engine import Store
-from reports import check_reading, check_series, measures, reading, timeline
+from reports import check_reading, check_series, measures, reading, route_reading, timeline
 from reports.headline import Story, headline
 from reports.model import (
     Asked,
@@ -109,7 +109,7 @@ def _report(store: Store, plan: Plan, facts: _Facts) -> ReportData:
         timeline=timeline.moments(events, titles, **shown),
         marks=timeline.marks(events, titles, **shown),
         weights=timeline.weights(events, **shown),
-        series=_series(finest, span),
+        series=_series(finest, span), routes=route_reading.collect(store, plan, span, finest),
         outcome_series=reading.outcome_points(store, plan, span),
         firings=firings,
         rollbacks=reading.rollback_views(store, undone),

@@ -8,7 +8,16 @@ from typing import Any
 
 from changeover.domain.rollout import CutoverStatus, GateVerdict
 from changeover.plan import yaml12
-from reports import check_charts, differences, members, outcomes, procedure, tables, text
+from reports import (
+    by_route,
+    check_charts,
+    differences,
+    members,
+    outcomes,
+    procedure,
+    tables,
+    text,
+)
 from reports.model import Figures, ReportData, RollbackView, StageView
 from reports.sections import (
     TRIGGER_HEAD,
@@ -27,6 +36,8 @@ from reports.sections import (
 def render(data: ReportData) -> str:
     """Return the report as Markdown."""
     sections = [_head(data), _section("Numbers", _numbers(data))]
+    if data.routes:
+        sections.append(_section("Routes", by_route.as_markdown(data.routes)))
     if data.procedure and data.procedure.steps:
         sections.append(_section("Procedure", procedure.as_markdown(data.procedure)))
     if data.group:

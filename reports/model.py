@@ -8,12 +8,12 @@ The field names are the keys of the JSON report, see `reports.as_json`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from changeover.analysis.window import Measurements, Window
+from changeover.analysis.window import Window
 from changeover.domain.event_words import MarkKind, Tone
 from changeover.domain.procedures import Step
 from changeover.domain.publications import Publication
@@ -23,6 +23,7 @@ from changeover.plan.metrics import METRICS, Source
 from changeover.plan.statuses import WITH_STATUS
 from changeover.shadow.findings import Findings
 from reports.check_series import CheckSeries, Decided
+from reports.counts import counts
 from reports.outcomes import OutcomeFigures
 from reports.procedure import Procedure
 
@@ -90,19 +91,7 @@ class Figures:
             if metric.source in OF_SYSTEMS and name not in WITH_STATUS:
                 metrics[name] = self.value(name)
         return {"system": self.system, "name": self.name, "start": self.start, "end": self.end,
-                **_counts(self.window), "metrics": metrics}
-
-
-def _counts(window: Window) -> dict[str, Any]:
-    """Return the counts of a window; not its histograms, nor which users it saw."""
-    counts = {}
-    for each in fields(Measurements):
-        value = getattr(window, each.name)
-        parts = value.values() if isinstance(value, Mapping) else [value]
-        # histograms and users are objects and lists; a mapping of numbers is a count by name
-        if all(part is None or isinstance(part, int | float) for part in parts):
-            counts[each.name] = value
-    return counts
+                **counts(self.window), "metrics": metrics}
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +246,21 @@ class StageView:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteView:
+    """A route of the plan: which requests it has, in words; `percent` of its users, who were on the
+    candidate when this was written, and why; what was measured, baseline first; points of its
+    charts by system, for the first routes only.
+    """
+
+    route: str
+    requests: str
+    percent: float
+    stands: str
+    figures: tuple[Figures, ...]
+    series: Mapping[str, tuple[Point, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackView:
     """A rollback, its steps, and what a person must do now, one sentence each."""
 
@@ -315,6 +319,7 @@ class ReportData:
     """Every check over time against its bound."""
     keyless: Keyless | None = None
     """Requests that no split could decide about."""
+    routes: tuple[RouteView, ...] = ()
     decided: tuple[Decided, ...] = ()
     """When each check of each stage would have passed or failed."""
     outcome_series: Mapping[str, tuple[OutcomePoint, ...]] = field(default_factory=dict)

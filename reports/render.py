@@ -17,6 +17,7 @@ from changeover.plan import yaml12
 from changeover.plan.metrics import METRICS, Metric
 from reports import (
     as_json,
+    by_route,
     charts,
     check_charts,
     differences,
@@ -42,6 +43,7 @@ def render_html(data: ReportData) -> str:
         # drawn by us, all texts in it escaped: it is markup, not text
         charts=[(chart, Markup(chart.svg)) for chart in charts.draw(data)],  # noqa: S704
         tiles=sections.tiles(data),
+        route_charts=_route_charts(data),
         check_charts=_check_charts(data),
         decided=check_charts.rows(
             data.decided, {stage.key: stage.title for stage in data.stages}),
@@ -61,6 +63,14 @@ def _check_charts(data: ReportData) -> list[tuple[charts.Chart, Markup]]:
     drawn = check_charts.draw(charts.scene_of(data), data.checks)
     # drawn by us, all texts in it escaped: it is markup, not text
     return [(chart, Markup(chart.svg)) for chart in drawn]  # noqa: S704
+
+
+def _route_charts(data: ReportData) -> list[tuple[charts.Chart, Markup]]:
+    if data.end <= data.start:
+        return []
+    # drawn by us, all texts in it escaped: it is markup, not text
+    return [(chart, Markup(chart.svg))  # noqa: S704
+            for chart in by_route.draw(charts.scene_of(data), data.routes)]
 
 
 def _metrics(data: ReportData) -> list[Metric]:
@@ -152,7 +162,8 @@ def environment() -> Environment:
     environment.globals.update(
         text=text, sections=sections, check_row=tables.check_row, differences=differences,
         procedure=procedure, members=members,
-        outcome_head=outcomes.HEAD, outcome_rows=outcomes.rows, decided_head=check_charts.HEAD,
+        outcome_head=outcomes.HEAD, outcome_rows=outcomes.rows,
+        route_head=by_route.HEAD, route_rows=by_route.rows, decided_head=check_charts.HEAD,
         trigger_head=sections.TRIGGER_HEAD,
     )
     environment.filters.update(

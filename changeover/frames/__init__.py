@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TABLES", "Column", "Kind", "Table", "audit", "checks", "comparisons", "divergences",
-    "firings", "open_site", "outcomes", "parts", "samples", "stages", "verdicts"]
+    "firings", "open_site", "outcomes", "parts", "route_samples", "samples", "stages", "verdicts"]
 
 
 def open_site(home: str | Path | None = None, migration: str | None = None) -> Site:
@@ -124,6 +124,14 @@ def samples(
         resolution: 60 for minutes, 1 for seconds, which are kept for a shorter time.
     """
     return _whole("samples", site, since=since, until=until, resolution=resolution)
+
+
+def route_samples(
+    site: Site, *, since: datetime | None = None, until: datetime | None = None,
+    resolution: int = MINUTE,
+) -> pd.DataFrame:
+    """Return what was measured of each route's requests in [since, until), as `samples` does."""
+    return _whole("route_samples", site, since=since, until=until, resolution=resolution)
 
 
 def comparisons(

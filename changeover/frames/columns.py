@@ -138,12 +138,7 @@ _CHECKS = Table("checks", "what one check of a verdict found", (
     _time("window_start", "start of what was looked at"),
     _time("window_end", "end of it"),
 ))
-_SAMPLES = Table("samples", "what one gateway measured of a system in a second or minute", (
-    _time("at", "start of the second or minute"),
-    _text("system", "baseline, candidate; shadow: comparisons; gateway: all that arrived"),
-    _whole("seconds", "its length", "s"),
-    _text("gateway", "which gateway"),
-    _whole("watched_seconds", "how much of it requests were watched", "s"),
+_NUMBERS = (
     _whole("requests", "requests meant for the system", "requests"),
     _whole("failed", "of those, failed by the system (gateway: refused)", "requests"),
     _whole("client_errors", "of those, answered 4xx", "requests"),
@@ -155,6 +150,19 @@ _SAMPLES = Table("samples", "what one gateway measured of a system in a second o
     _number("p50_seconds", "median duration; missing without requests", "s"),
     _number("p95_seconds", "95 % of the requests took at most this", "s"),
     _number("p99_seconds", "99 % of the requests took at most this", "s"),
+)
+_BY_KIND = (
+    _json("failed_by_class", "failed requests by class of error"),
+    _json("statuses", "requests by status code"),
+    _json("latency_bins", "durations by bin of Envoy's log-linear histogram; bins add up"),
+)
+_SAMPLES = Table("samples", "what one gateway measured of a system in a second or minute", (
+    _time("at", "start of the second or minute"),
+    _text("system", "baseline, candidate; shadow: comparisons; gateway: all that arrived"),
+    _whole("seconds", "its length", "s"),
+    _text("gateway", "which gateway"),
+    _whole("watched_seconds", "how much of it requests were watched", "s"),
+    *_NUMBERS,
     _whole("probes", "health probes", "probes"),
     _whole("probes_up", "of those, answered well", "probes"),
     _whole("memory_bytes", "highest memory of its processes", "bytes"),
@@ -162,10 +170,18 @@ _SAMPLES = Table("samples", "what one gateway measured of a system in a second o
     _whole("compared", "answers compared (system shadow)", "comparisons"),
     _whole("matched", "of those, without divergence", "comparisons"),
     _number("similarity_sum", "sum of their similarities, each 0 to 1"),
-    _json("failed_by_class", "failed requests by class of error"),
-    _json("statuses", "requests by status code"),
-    _json("latency_bins", "durations by bin of Envoy's log-linear histogram; bins add up"),
+    *_BY_KIND,
 ))
+_ROUTE_SAMPLES = Table(
+    "route_samples",
+    "what one gateway measured of a route's requests to a system in a second or minute", (
+        _time("at", "start of the second or minute"),
+        _text("route", "name of the route; requests of no route are in no row"),
+        _text("system", "baseline or candidate"),
+        _whole("seconds", "its length", "s"),
+        _text("gateway", "which gateway"),
+        _whole("watched_seconds", "how much of it requests were watched", "s"),
+        *_NUMBERS, *_BY_KIND))
 _COMPARISONS = Table("comparisons", "a request that both systems answered", (
     _whole("id", "number of the comparison"),
     _time("at", "when the request came"),
@@ -205,7 +221,7 @@ _FIRINGS = Table("firings", "a trigger that fired", (
     _time("fired_at", "when it fired"),
     _text("trigger", "name of the trigger"),
     _text("action", "rollback, hold, alert"),
-    _text("did", "what was done, with the segment if it was one's"),
+    _text("did", "what was done, with the segment or route if it was one's"),
     _text("reason", "one sentence with the numbers"),
     _time("evidence_complete_at", "end of the second that completed the evidence"),
     _time("published_at", "when the gateway confirmed a rollback; missing without one"),
@@ -222,5 +238,6 @@ _AUDIT = Table("audit", "an event of the audit", (
 ))
 
 TABLES = {table.name: table for table in (
-    _STAGES, _VERDICTS, _CHECKS, _SAMPLES, _COMPARISONS, _DIVERGENCES, _OUTCOMES, _FIRINGS, _AUDIT)}
+    _STAGES, _VERDICTS, _CHECKS, _SAMPLES, _ROUTE_SAMPLES, _COMPARISONS, _DIVERGENCES, _OUTCOMES,
+    _FIRINGS, _AUDIT)}
 """Every table by its name."""

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from changeover import clock
-from changeover.analysis.window import GATEWAY, SHADOW, Sample
+from changeover.analysis.window import GATEWAY, SHADOW, Sample, of_subset
 from changeover.domain.routing import System
 from changeover.plan.conditions import OnFail
+from changeover.plan.subsets import route_of_subset
 from changeover.store import exporting
 from changeover.store.engine import Store
 
@@ -141,6 +142,23 @@ def _sample(one: Sample) -> Row:
         "statuses": _text(dict(one.statuses)), "latency_bins": _text(latency.document())}
 
 
+def _route_samples(wanted: Wanted) -> Iterator[Part]:
+    for system in map(str, System):
+        found = exporting.seconds(
+            wanted.store, wanted.migration, system, wanted.resolution, wanted.span)
+        for page in found:
+            rows = [row for each in page for row in _of_routes(each)]
+            # a page of a time before the plan had routes is no end
+            if rows:
+                yield rows
+
+
+def _of_routes(one: Sample) -> Iterator[Row]:
+    for subset in one.subsets:
+        if (route := route_of_subset(subset)) is not None:
+            yield _sample(of_subset(one, subset)) | {"route": route}
+
+
 _COUNTED = ("requests", "client_errors", "user_errors", "redirects", "answers", "empty_answers",
             "answer_bytes", "probes", "probes_up", "memory_bytes", "cpu_cores", "compared",
             "matched")
@@ -212,6 +230,7 @@ def _without_items(text: str) -> str:
 
 _TABLES: dict[str, Callable[[Wanted], Iterator[Part]]] = {
     "stages": _stages, "verdicts": _verdicts, "checks": _checks, "samples": _samples,
+    "route_samples": _route_samples,
     "comparisons": _comparisons, "divergences": _divergences, "outcomes": _outcomes,
     "firings": _firings, "audit": _audit,
 }

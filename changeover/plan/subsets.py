@@ -1,8 +1,8 @@
 """Subsets of requests that a plan's checks and triggers read. Pure.
 
 A subset has a name: `segment:beta` are the requests of one segment's users. The name is the same
-in the gateway's log, in samples, in sums by bucket and in evidence, and only those that a plan
-reads are counted. `route:orders` are the requests of one route.
+in the gateway's log, in samples, in sums by bucket and in evidence, and only segments that a
+plan reads are counted. `route:orders` are the requests of one route; each route is counted.
 """
 
 from __future__ import annotations
@@ -61,9 +61,10 @@ def counted_in(subset: str | None, name: str) -> str:
 
 
 def subsets_read(plan: Plan) -> list[str]:
-    """Return the subsets of requests that some check or trigger reads, sorted."""
+    """Return the subsets of requests that are counted, sorted: the segments that some check or
+    trigger reads, and all routes, which people see.
+    """
     checks = [check for gate in plan.all_gates.values() for check in gate]
     found = {each.subset for each in (*checks, *plan.triggers) if each.is_of_requests}
-    # guardrails compare what a stage moves
-    moved = {subset_of_route(name) for stage in plan.stages() for name in stage.routes}
-    return sorted({*(name for name in found if name is not None), *moved})
+    routes = {subset_of_route(each.name) for each in plan.routes}
+    return sorted({*(name for name in found if name is not None), *routes})

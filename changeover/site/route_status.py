@@ -17,8 +17,8 @@ def collect(plan: Plan, state: RoutingState, numbers: Numbers) -> list[dict[str,
     """Return a row for each route in the plan's order.
 
     Keys: `route`, `requests` (which they are, in words), `move` (as in the plan), `percent` (of the
-    candidate, now), `stands` (in words), `systems` (requests and errors of each of late; null for a
-    route that is not counted apart).
+    candidate, now), `stands` (in words), `systems` (requests and errors of each of late; null when
+    nobody asked).
     """
     return [{**_row(route, state), "systems": numbers.get(route.name)} for route in plan.routes]
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 RATE = "[$__rate_interval]"
 SHARE, SECONDS, BYTES, NUMBER = "percentunit", "s", "bytes", "short"
 PER_SECOND = "reqps"
+OF_ROUTE = "route, system"
 NOTHING = "–"
 
 
@@ -79,6 +80,11 @@ def of_requests(name: str) -> str:
     return f"{rate(name)} / {rate('requests')}"
 
 
+def of_routes(name: str) -> str:
+    """Return the query for a counter's share of the requests of each route and system."""
+    return f"{rate(name, OF_ROUTE)} / {rate('route_requests', OF_ROUTE)}"
+
+
 def quantile(share: float) -> str:
     """Return the query for a quantile of durations by system, in seconds."""
     return f"histogram_quantile({share}, {rate('request_duration_seconds_bucket', 'le, system')})"
@@ -102,6 +108,7 @@ def lines(
 
 
 SYSTEM = "{{system}}"
+ROUTE = "{{route}} {{system}}"
 CHECK = "{{stage}} {{gate}} {{check}}: {{metric}} {{subset}}"
 MODE = called("Mode", "changeover_mode{M} == 1", "mode", "How users are sent now.")
 STAGE = called("Stage", "changeover_stage_info{M}", "stage", "The stage that the cutover is in.")
@@ -276,6 +283,20 @@ USERS = Board(
             lines("Duration, 50 %", "Median.", (quantile(0.5), SYSTEM), unit=SECONDS), P95,
             lines("Size of answers", "Mean size of successful answers to GET.",
                   (f"{rate('answer_bytes')} / {rate('answers')}", SYSTEM), unit=BYTES),
+        )),
+        Row("Routes", (
+            lines("Routes on the candidate", "Share of the users of each route.",
+                  ("changeover_route_candidate_ratio{M}", "{{route}}"), unit=SHARE),
+            lines("Requests of routes", "Meant for each system.",
+                  (rate("route_requests", OF_ROUTE), ROUTE), unit=PER_SECOND),
+            lines("Requests of routes that a system failed", "Share of those meant for it.",
+                  (of_routes("route_request_errors"), ROUTE), unit=SHARE),
+            lines("Users of routes who see an error", "5xx or no answer, share of the requests.",
+                  (of_routes("route_user_errors"), ROUTE), unit=SHARE),
+            lines("Duration by route, 95 %", "Of the plan's first 50 routes.",
+                  ("histogram_quantile(0.95, "
+                   f"{rate('route_request_duration_seconds_bucket', f'le, {OF_ROUTE}')})", ROUTE),
+                  unit=SECONDS),
         )),
     ))
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from changeover import clock, frames
+from changeover.analysis.window import Measurements, Sample
 from changeover.domain.audit import NewEvent
 from changeover.domain.comparisons import Compared, Example
 from changeover.domain.outcomes import Outcome
 from changeover.errors import InvalidInput
 from changeover.frames.columns import TABLES
+from changeover.plan.subsets import subset_of_route
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import audit, comparisons, exporting, outcomes, samples
@@ -22,7 +24,9 @@ from changeover.store.engine import Store
 from tests.support.cutover_story import BEGIN, CutoverStory
 from tests.support.processes import LONGEST_PAUSE
 
+SAMPLED = ("samples", "route_samples")
 WITH_KEYS = {name for name, table in TABLES.items() if any(c.is_key for c in table.columns)}
+ORDERS = subset_of_route("orders")
 USER = "/users/alice?token=3"
 
 
@@ -44,6 +48,11 @@ def story(store_url: str) -> Iterator[CutoverStory]:
         reported.append(Outcome(
             f"alice-{9 - number}", "candidate", number > 0, 1.5, {"confidence": 0.5}))
     outcomes.save(store, told.migration, reported, now=BEGIN)
+    samples.write(store, told.migration, [
+        Sample(system, int(BEGIN.timestamp()) - 60 + second, requests=5, subsets={
+            ORDERS: Measurements(requests=3, errors={"timeout": 1}), "segment:beta": Measurements(
+                requests=2)})
+        for system in ("baseline", "candidate") for second in range(4)])
     samples.rollup(store, told.migration, now=told.now + timedelta(hours=1))
     audit.record(store, told.migration, NewEvent(
         "candidate: worker", "claim.handed_over", {"item": USER, "to": "baseline"}, told.now))
@@ -75,7 +84,7 @@ def test_parts_are_the_whole_in_the_same_order(
     """However few rows are read at once, none is lost, none comes twice."""
     site = site_of(story)
     for name in TABLES:
-        resolution = {"resolution": 1} if name == "samples" else {}
+        resolution = {"resolution": 1} if name in SAMPLED else {}
         with monkeypatch.context() as patched:
             whole = getattr(frames, name)(site, **resolution)
             patched.setattr(exporting, "AT_ONCE", 2)
@@ -96,6 +105,15 @@ def test_what_was_measured_adds_up(story: CutoverStory) -> None:
     assert found["compared"].sum() == 7
     checks = frames.checks(site_of(story))
     assert set(checks["verdict"]) == set(frames.verdicts(site_of(story))["id"])
+
+
+def test_requests_of_a_route_are_rows_of_their_own(story: CutoverStory) -> None:
+    """Those of a segment are not among them; what is in no route is in the samples alone."""
+    found = frames.route_samples(site_of(story), resolution=1)
+    assert set(found["route"]) == {"orders"}
+    sums = found.groupby("system")[["requests", "failed"]].sum()
+    assert sums.to_dict("index") == {name: {"requests": 12, "failed": 4}
+                                     for name in ("baseline", "candidate")}
 
 
 def test_time_is_from_and_excluded_until(story: CutoverStory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from changeover.console.exposition import (
     applications,
+    by_route,
     checks,
     comparing,
     cutover,
@@ -14,5 +15,6 @@ from changeover.console.exposition import (
     triggers,
 )
 
-PARTS = (services, routing, nodes, cutover, checks, triggers, traffic, comparing, applications)
+PARTS = (
+    services, routing, nodes, cutover, checks, triggers, traffic, by_route, comparing, applications)
 FAMILIES = tuple(family for part in PARTS for family in part.FAMILIES)

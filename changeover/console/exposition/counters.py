@@ -5,14 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram, bounds_of, merge
-from changeover.analysis.window import GATEWAY, SHADOW, ErrorClass, Sample
+from changeover.analysis.window import GATEWAY, SHADOW, ErrorClass, Measurements, Sample
 from changeover.console.exposition.family import Buckets
 from changeover.domain.publications import Publication
 from changeover.domain.routing import System
+from changeover.plan.subsets import route_of_subset
 from changeover.store import publications, samples
 from changeover.store.covering import SECOND
 from changeover.store.engine import Store
@@ -28,6 +30,24 @@ PUBLISH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 COUNTED = ("client_errors", "user_errors", "redirects", "answers", "empty_answers", "answer_bytes",
            "keyless")
 """Fields of a sample that are counted by system."""
+
+
+@dataclass
+class OfRoute:
+    """Sums of one route's requests that were meant for one system."""
+
+    requests: int = 0
+    errors: int = 0
+    user_errors: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+
+    def add(self, measured: Measurements) -> None:
+        """Add a second."""
+        self.requests += measured.requests
+        self.errors += sum(measured.errors.values())
+        self.user_errors += measured.user_errors
+        if measured.requests:
+            self.latency = merge((self.latency, measured.latency))
 
 
 class Counters:
@@ -53,6 +73,7 @@ class Counters:
         self.refused: Counter[str] = Counter()
         self.compared: Counter[str] = Counter()
         self.latency: dict[str, Histogram] = {str(name): Histogram() for name in System}
+        self.routes: dict[tuple[str, str], OfRoute] = {}
         self._waiting: dict[tuple[int, int], datetime] = {}
         self.publish_failures = 0
         self.publish_seconds: list[float] = [0.0] * (len(PUBLISH_BUCKETS) + 1)
@@ -123,6 +144,9 @@ class Counters:
             self.errors[system, kind] += number
         both = self.latency[system], sample.latency
         self.latency[system] = merge(both)
+        for subset, measured in sample.subsets.items():
+            if (route := route_of_subset(subset)) is not None:
+                self.routes.setdefault((route, system), OfRoute()).add(measured)
 
     def _count_publication(self, each: Publication) -> None:
         state = each.epoch, each.version

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from changeover.console.pages import figures, marks, standing_triggers, traffic
+from changeover.console.pages import by_route, figures, marks, standing_triggers, traffic
 from changeover.console.pages.charts import Chart
 from changeover.console.pages.upcoming import stands, upcoming
 from changeover.console.pages.view import Look, View
@@ -54,12 +54,13 @@ def collect(look: Look) -> dict[str, Any]:
 def charts(look: Look) -> Sequence[Chart]:
     """Return the overview's charts."""
     start = traffic.begin(look).timestamp()
-    return [marks.share_chart(look, start), *traffic.charts(look, PANELS)]
+    return [marks.share_chart(look, start), *traffic.charts(look, PANELS), *by_route.charts(look)]
 
 
 VIEW = View(
     "overview", "Overview",
-    ("banners", "now", "rail", "systems", "gates", "triggers", "decisions"), collect, charts)
+    ("banners", "now", "rail", "routes", "systems", "gates", "triggers", "decisions"),
+    collect, charts)
 
 
 def _next_stage(look: Look, status: dict[str, Any]) -> Stage | None:

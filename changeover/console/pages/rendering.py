@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from changeover.console.pages import assets, words
+from changeover.console.pages.by_route import MOST_ROUTES
 from changeover.console.pages.evidence import places
 from changeover.console.pages.ranges import RANGES, Range
 from changeover.console.pages.view import Look, View
@@ -77,7 +78,7 @@ def shell(
     template = templates().get_template(f"{view.name}/page.html.j2")
     return template.render(
         view=view, views=VIEWS, range=chosen, ranges=RANGES, plan=plan,
-        sections=sections, asset=assets.address,
+        sections=sections, asset=assets.address, most_routes=MOST_ROUTES,
         places=places(plan.all_gates))
 
 

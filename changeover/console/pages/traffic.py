@@ -15,6 +15,7 @@ from changeover.analysis.window import (
     Window,
     combine,
     of_gateway,
+    of_subset,
 )
 from changeover.console.pages import marks
 from changeover.console.pages.charts import Chart, Line, Value, aligned, with_gaps
@@ -165,13 +166,37 @@ def windows(look: Look, system: str) -> dict[int, Window]:
         look: Of which migration, how far back.
         system: One of the systems, or `GATEWAY`: what arrived there and what it refused.
     """
-    def read() -> dict[int, Window]:
-        rows = samples.series(
-            look.site.store, look.migration, system, start=begin(look), end=look.now,
-            points=_POINTS.get(system, MOST_POINTS))
-        return {row.at: _window(row) for row in rows}
+    def made() -> dict[int, Window]:
+        return {row.at: _window(row) for row in _rows(look, system)}
 
     key = "series", str(system), look.range.name
+    return look.kept.get(key, good_for(look), look.now.timestamp(), made)
+
+
+def windows_of(look: Look, system: str, subset: str) -> dict[int, Window]:
+    """Return the same of one subset's requests; seconds in which nobody counted it are left out."""
+    def made() -> dict[int, Window]:
+        counted = (of_subset(row, subset) for row in _rows(look, system) if subset in row.subsets)
+        return {row.at: _window(row) for row in counted}
+
+    key = "series", str(system), subset, look.range.name
+    return look.kept.get(key, good_for(look), look.now.timestamp(), made)
+
+
+def total_of(look: Look, system: str, subset: str) -> Window:
+    """Return what was measured of one subset's requests in the whole range."""
+    rows = [of_subset(row, subset) for row in _rows(look, system)]
+    return combine(rows, seconds=sum(row.resolution for row in rows))
+
+
+def _rows(look: Look, system: str) -> list[Sample]:
+    """Return a system's rows of the range, read once for all that is made of them."""
+    def read() -> list[Sample]:
+        return samples.series(
+            look.site.store, look.migration, system, start=begin(look), end=look.now,
+            points=_POINTS.get(system, MOST_POINTS))
+
+    key = "rows", str(system), look.range.name
     return look.kept.get(key, good_for(look), look.now.timestamp(), read)
 
 

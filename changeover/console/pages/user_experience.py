@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from changeover.analysis.improvement import improvements
@@ -15,7 +16,7 @@ from changeover.console.pages.traffic import Panel, Values, metric
 from changeover.console.pages.view import Look, View
 from changeover.domain.routing import System
 from changeover.plan.metrics import METRICS
-from changeover.plan.subsets import route_of_subset, segment_of, subset_in_words, subsets_read
+from changeover.plan.subsets import segment_of, subset_in_words, subset_of_route, subsets_read
 from changeover.store import cutovers, outcome_series, samples
 
 BEFORE = timedelta(hours=24)
@@ -180,9 +181,16 @@ def _segments(look: Look) -> list[dict[str, Any]]:
         windows = _windows(look, traffic.begin(look), good, name)
         found.append({"name": name, "is_counted": name in counted,
                       "rows": felt.of_segment(windows)})
-    for subset in subsets_read(look.site.plan):
-        if route_of_subset(subset) is not None:
-            windows = _windows(look, traffic.begin(look), good, subset)
-            found.append({"name": subset_in_words(subset), "is_counted": True,
-                          "rows": felt.of_segment(windows)})
+    for route in look.site.plan.routes:
+        subset = subset_of_route(route.name)
+        windows = look.kept.get(
+            ("felt", subset, look.range.name), good, look.now.timestamp(),
+            partial(_of_subset, look, subset))
+        found.append({"name": subset_in_words(subset), "is_counted": True,
+                      "rows": felt.of_segment(windows)})
     return found
+
+
+def _of_subset(look: Look, subset: str) -> list[Window]:
+    """Return both systems' windows of a subset, from the rows that the charts are made of."""
+    return [traffic.total_of(look, system, subset) for system in System]

@@ -28,6 +28,8 @@ def plan_with_everything() -> Plan:
     """Return a plan with a shadow, gates of several kinds, and a rule."""
     return make_plan(
         shadow={"sample": "50%"},
+        routes=[{"name": "orders", "path": {"prefix": "/orders"}},
+                {"name": "login", "path": {"prefix": "/login"}, "move": "never"}],
         comparison={"rules": [{"path": "$.eta", "within": "2s", "owner": "ana",
                                "reason": "clocks differ", "expires": "2099-01-31"}]},
         gates={"slo": [

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from changeover import clock
 from changeover.analysis.histogram import Histogram
-from changeover.analysis.window import Sample
+from changeover.analysis.window import Measurements, Sample
 from changeover.console import reading
 from changeover.console.context import Console
 from changeover.console.exposition import Meter
@@ -47,11 +47,13 @@ from changeover.store import (
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, metrics_of
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
 CHECKS, TRIGGERS, PLACES, REASONS = 50, 20, 500, 300
 COMPARED = (("result", "divergence"),)
+OF_ORDERS = (("route", "orders"), ("system", "candidate"))
 
 
 def scraped(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -191,6 +193,31 @@ def meter(tmp_path: Path) -> Iterator[tuple[Console, Meter]]:
     console = Console(Site(home, plan, store), is_local=True)
     yield console, Meter(console)
     store.close()
+
+
+def test_each_route_has_its_own_numbers(serve: Serve) -> None:
+    """Also one that no request came to: 0 from the beginning; its share is that of its users."""
+    console = serve(make_plan(routes=[
+        {"name": "orders", "path": {"prefix": "/orders"}},
+        {"name": "login", "path": {"prefix": "/login"}, "move": "never"}]))
+    console.move(Mode.GRADUAL, 1000, routes=(("orders", 2500),))
+    at = int(clock.now().timestamp()) + 1
+    mine = Measurements(
+        requests=4, errors={"timeout": 1}, user_errors=1, latency=Histogram.of([4_000] * 4))
+    samples.write(console.store, "bench", [
+        Sample("candidate", second, requests=10, subsets={
+            "route:orders": mine, "route:login": Measurements(), "segment:beta": mine})
+        for second in range(at, at + 2)])
+
+    wait_for(lambda: scraped(metrics_of(console))["route_requests_total"][OF_ORDERS] == 8)
+    seen = scraped(metrics_of(console))
+    assert seen["route_request_errors_total"][OF_ORDERS] == 2
+    assert seen["route_user_errors_total"][OF_ORDERS] == 2
+    assert seen["route_request_duration_seconds_count"][OF_ORDERS] == 8
+    assert len(seen["route_requests_total"]) == 4
+    assert sum(seen["route_requests_total"].values()) == 8
+    assert seen["route_candidate_ratio"] == {
+        (("route", "orders"),): 0.25, (("route", "login"),): 0}
 
 
 def test_the_text_is_kept_for_a_second(

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from changeover import clock
-from changeover.analysis.window import Sample
+from changeover.analysis.window import Measurements, Sample
 from changeover.console.pages.live import MOST_STREAMS
 from changeover.console.pages.views import VIEWS
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
@@ -107,6 +107,24 @@ def test_a_change_is_seen_without_loading_again_and_what_is_open_stays(
     page.wait_for_selector("#s-decisions :text('42 %')")
     assert page.evaluate("window.isTheSame")
     assert page.locator("#c-requests details[open]").count() == 1
+    assert complaints == []
+
+
+def test_each_route_has_its_place_and_its_charts(console: Served, browser: Any) -> None:
+    """One that nobody used has no empty charts; the table says where each of them is."""
+    page, complaints = new_page(browser)
+    end = int(clock.now().timestamp())
+    met = Measurements(requests=7, errors={"status_5xx": 2})
+    samples.write(console.store, console.plan.migration, [
+        Sample("candidate", at, requests=20, subsets={
+            "route:orders": met, "route:login": Measurements()})
+        for at in range(end - 90, end)])
+    page.goto(console.url)
+    page.wait_for_selector("#c-errors-of-orders .uplot")
+    assert not page.is_visible("#c-p95-of-login")
+    page.wait_for_selector("#s-routes :text('never moves')")
+    page.goto(f"{console.url}/pages/user-experience")
+    page.wait_for_selector("#s-segments :text('route orders')")
     assert complaints == []
 
 
