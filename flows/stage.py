@@ -31,6 +31,7 @@ from tasks.gate import (
     promote_stage,
     recheck_later,
     soak,
+    take_routes_back,
     until_allowed,
 )
 from tasks.hooks import after_stage, before_stage
@@ -65,7 +66,10 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> StageDecisi
             await publish_gate_table(run, stage)
             if decision.action is not StageAction.WAIT:
                 return decision
-            recheck_later(run, stage)
+            if decision.back:
+                take_routes_back(run, stage, decision)
+            else:
+                recheck_later(run, stage)
     except StaleEpoch as stale:
         return StageDecision(stage, StageAction.SUPERSEDED, str(stale))
     except PASSING_TROUBLE as trouble:

@@ -11,7 +11,7 @@ from changeover.domain.reviews import Review
 from changeover.domain.rollout import StageAction, StageRecord
 from changeover.plan.model import Stage
 from changeover.plan.units import format_duration
-from changeover.procedures import gate, reviews, stages, waiting
+from changeover.procedures import gate, reviews, routes_back, stages, waiting
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.steps import CutoverRun
 from changeover.procedures.waiting import Wait
@@ -116,6 +116,17 @@ def _firm_regressions(run: CutoverRun) -> list[Regression] | None:
             found.append(Regression(
                 place.field, verdict.rate, verdict.samples, verdict.reason))
     return found
+
+
+@step(name="take routes back", task_run_name="take routes back: {stage}")
+def take_routes_back(run: CutoverRun, stage: str, decision: StageDecision) -> str:
+    """Move the routes back whose gates failed; the stage soaks anew, and then asks people.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        PublishFailed: The gateway did not confirm.
+    """
+    return routes_back.take_back(run, decision)
 
 
 @step(name="promote stage", task_run_name="promote: {stage}")

@@ -23,11 +23,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class StageDecision:
-    """What becomes of a stage. `stage` is its key, or what people were asked about at the end."""
+    """What becomes of a stage. `stage` is its key, or what people were asked about at the end.
+
+    `back` are the routes that go back alone before the stage is evaluated again.
+    """
 
     stage: str
     action: StageAction
     reason: str
+    back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from changeover.analysis.check import CheckResult
 from changeover.analysis.sequential.ratio import mismatch
-from changeover.analysis.window import MOST_USERS, SPLIT, Met, Window, fewest
+from changeover.analysis.window import MOST_USERS, SPLIT, Measurements, Met, Window, fewest
 from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.metrics import METRICS, format_value
@@ -44,7 +44,7 @@ FEWEST_SHORT_USERS = 50
 NEARLY_ALL = 0.95
 FEWEST_PROBES = 5
 
-_Count = Callable[[Window], tuple[int, int]]
+_Count = Callable[[Measurements], tuple[int, int]]
 
 COUNTED: dict[Guardrail, tuple[Met, _Count]] = {
     Guardrail.ERRORS: (Met.ERROR, lambda w: (sum(w.errors.values()), w.requests)),
@@ -137,32 +137,50 @@ def _off(name: Guardrail) -> str:
     return f"; {name} is off: "
 
 
-def takes_all(name: Guardrail, own: Window, baseline: Window | None) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """How the baseline answers requests like the candidate's.
+
+    Args:
+        share: Share of them that it answers badly, 0..1.
+        requests: In how many requests that was seen.
+    """
+
+    share: float
+    requests: int
+
+
+def usual_of(name: Guardrail, baseline: Window) -> Usual:
+    """Return what a guardrail of `COUNTED` counts of the baseline."""
+    bad, total = COUNTED[name][1](baseline)
+    return Usual(bad / total if total else 0.0, total)
+
+
+def takes_all(name: Guardrail, own: Window, usual: Usual | None) -> str | None:
     """Return why a guardrail rolls back: nearly every request of the candidate ends badly, and the
     baseline's do not. None while that is not so, or not known.
 
     Args:
         name: A guardrail of `COUNTED`.
         own: The candidate's last seconds.
-        baseline: The baseline's, of the same time or of the last time when it served users.
+        usual: The baseline's, of the same time or of the last time when it served users.
     """
     kind, count = COUNTED[name]
     bad, total = count(own)
     users = own.users.get(kind, ())
-    if total < ENOUGH or bad < NEARLY_ALL * total or baseline is None:
+    if total < ENOUGH or bad < NEARLY_ALL * total or usual is None:
         return None
     # One broken client may send nearly all requests of a quiet time.
     if own.users.get(Met.ANSWER) and len(users) < FEWEST_USERS:
         return None
-    other_bad, other_total = count(baseline)
-    if other_total < ENOUGH or bad / total - other_bad / other_total <= FAR_MORE:
+    if usual.requests < ENOUGH or bad / total - usual.share <= FAR_MORE:
         return None
     metric = METRICS[MEANINGS[name].metric]
     value = format_value(metric, bad / total)
-    other = format_value(metric, other_bad / other_total)
+    other = format_value(metric, usual.share)
     return (f"{metric.name} of candidate {value} in {total} requests "
             f"of {len(users) or 'unknown'} or more users, of the baseline "
-            f"{other} in {other_total}")
+            f"{other} in {usual.requests}")
 
 
 def _result(name: Guardrail, evidence: Evidence, verdict: Verdict, reason: str) -> CheckResult:

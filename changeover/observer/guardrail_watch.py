@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from changeover.analysis.guardrails import COUNTED, ENOUGH, takes_all
+from changeover.analysis.guardrail_mix import Mix
+from changeover.analysis.guardrails import COUNTED, ENOUGH, takes_all, usual_of
 from changeover.analysis.trigger import Firing
 from changeover.analysis.window import Window, combine
 from changeover.observer.recent import Recent
 from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.model import Plan
+from changeover.plan.subsets import parts_of_traffic
 
 GUARDRAIL_WINDOWS = (5, 10, 30, 60)
 """Windows of a guardrail in seconds: the shortest with enough requests is used."""
@@ -29,7 +31,15 @@ class GuardrailWatch:
         self._recent = recent
         self._alarmed: dict[Guardrail, int] = {}
         self._withheld_to = 0
-        self.baseline_before: Window | None = None
+        self._baseline_before: Window | None = None
+        parts = parts_of_traffic(plan)
+        self._mix = Mix(self._names, parts) if parts else None
+
+    def know_baseline(self, window: Window) -> None:
+        """Remember how the baseline answered while it served users."""
+        self._baseline_before = window
+        if self._mix is not None:
+            self._mix.learn(window.subsets)
 
     def restart(self) -> None:
         """Forget for how long all was wrong."""
@@ -58,10 +68,13 @@ class GuardrailWatch:
         own, baseline = self._last_requests("candidate", at), self._last_requests("baseline", at)
         # kept for when the baseline serves nobody: then there is nothing to compare with now
         if baseline is not None:
-            self.baseline_before = baseline
+            self._baseline_before = baseline
+        if self._mix is not None:
+            for row in self._recent.seconds("baseline", at, at + 1):
+                self._mix.learn(row.subsets)
         fired = []
         for name in self._names:
-            why = own and takes_all(name, own, self.baseline_before)
+            why = own and self._why(name, own)
             lasted = self._alarmed.get(name, 0) + 1 if why else 0
             self._alarmed[name] = lasted
             # equal, not above: it fires once, and again only after a second in which all was well
@@ -70,6 +83,14 @@ class GuardrailWatch:
                     trigger=f"guardrail {name}", reason=f"{why}, for {lasted} s", at=at,
                     evidence={"metric": MEANINGS[name].metric, "of": "candidate", "second": at}))
         return fired
+
+    def _why(self, name: Guardrail, own: Window) -> str | None:
+        """Return why a guardrail rolls back by the candidate's last seconds."""
+        # the two systems of a plan with routes serve different paths
+        if self._mix is not None:
+            return takes_all(name, *self._mix.comparable(name, own))
+        before = self._baseline_before
+        return takes_all(name, own, None if before is None else usual_of(name, before))
 
     def _last_requests(self, system: str, at: int) -> Window | None:
         """Return a system's last seconds with enough requests; None when there are not so many."""

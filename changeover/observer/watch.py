@@ -170,7 +170,7 @@ class Watch:
 
     def know_baseline(self, window: Window) -> None:
         """Remember how the baseline answered while it served users, for when it serves none."""
-        self._guardrails.baseline_before = window
+        self._guardrails.know_baseline(window)
 
     def withhold(self, second: int) -> None:
         """Note that back-pressure sends the candidate's requests to the baseline in this second.

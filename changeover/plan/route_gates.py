@@ -26,6 +26,11 @@ def written(gate: str) -> str:
     return gate.partition(_OF)[0]
 
 
+def route_of_gate(gate: str) -> str | None:
+    """Return the route that a gate is about; None when it is about all requests."""
+    return gate.partition(_OF)[2] or None
+
+
 def of_routes(
     gates: Mapping[str, list[CheckSpec]], named: Sequence[str]
 ) -> dict[str, list[CheckSpec]]:

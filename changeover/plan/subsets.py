@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _SEGMENT = "segment:"
 _ROUTE = "route:"
+REST = "without:route"
+"""The requests of no route: those that the general percentage is about."""
 
 
 def subset_of_segment(segment: str) -> str:
@@ -62,9 +64,13 @@ def counted_in(subset: str | None, name: str) -> str:
 
 def subsets_read(plan: Plan) -> list[str]:
     """Return the subsets of requests that are counted, sorted: the segments that some check or
-    trigger reads, and all routes, which people see.
+    trigger reads, and all routes, which people see, with what has none.
     """
     checks = [check for gate in plan.all_gates.values() for check in gate]
     found = {each.subset for each in (*checks, *plan.triggers) if each.is_of_requests}
-    routes = {subset_of_route(each.name) for each in plan.routes}
-    return sorted({*(name for name in found if name is not None), *routes})
+    return sorted({*(name for name in found if name is not None), *parts_of_traffic(plan)})
+
+
+def parts_of_traffic(plan: Plan) -> list[str]:
+    """Return the subsets of which each request is in one: what has no route, and each route."""
+    return [REST, *(subset_of_route(each.name) for each in plan.routes)] if plan.routes else []

@@ -8,13 +8,14 @@ from functools import cache, partial
 from changeover import clock
 from changeover.analysis.check_words import asks_people
 from changeover.analysis.gate import GateResult, StageDecision, decide_stage
-from changeover.domain.rollout import GateVerdict, StageRecord
+from changeover.analysis.route_failures import failed_routes
+from changeover.domain.rollout import GateVerdict, StageAction, StageRecord
 from changeover.domain.verdict import Verdict, worst
 from changeover.errors import InvalidInput
 from changeover.plan.amending import DIGEST_SHOWN
 from changeover.plan.guardrails import GATE
 from changeover.plan.triggers import TriggerAction
-from changeover.procedures import steering
+from changeover.procedures import routes_back, steering
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
@@ -50,8 +51,11 @@ def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
         judged.append(_judge_once(run, record, gate, judge))
     watch = partial(judge_guardrails, run, record, spec, seen, end=end)
     alarm = _judge_once(run, record, GATE, watch)
-    is_reduced = not seen.has_share
-    return _decide(run, record, judged, alarm, is_reduced=is_reduced)
+    decision = _decide(run, record, judged, alarm, is_reduced=not seen.has_share)
+    routes = failed_routes(spec.routes, judged)
+    if decision.action is StageAction.ROLLBACK and routes:
+        return routes_back.decide(run, record, routes, decision.reason)
+    return decision
 
 
 def _judge_once(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from changeover.analysis import guardrails
@@ -10,16 +10,18 @@ from changeover.analysis.gate import GateResult
 from changeover.analysis.guardrails import Evidence, Regression
 from changeover.analysis.sequential.buckets import Split, add, arms
 from changeover.analysis.sequential.slices import Counter
+from changeover.analysis.summing import combined
 from changeover.analysis.window import Window
 from changeover.domain.rollout import StageRecord, StageStatus
 from changeover.domain.routing import BUCKETS
 from changeover.domain.stages import split_of
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
-from changeover.plan.subsets import subset_of_route
+from changeover.plan.subsets import REST, subset_of_route
 from changeover.procedures.steps import CutoverRun
 from changeover.site.site import Site
 from changeover.store import cutovers, routing, verdicts
+from changeover.store.subset_windows import windows_of
 
 BEFORE = timedelta(hours=24)
 """The baseline is known from so long before the stage, where it serves nobody beside it."""
@@ -51,12 +53,10 @@ def judge_guardrails(
         end: End of the windows.
     """
     start = min(record.entered_at, end)
-    metrics = run.site.metrics
-    # of one route's stage its own requests are compared: other paths have other answers
-    part = subset_of_route(spec.routes[0]) if len(spec.routes) == 1 else None
+    parts = compared_parts(run.site, spec)
 
     def window(system: str, since: datetime, until: datetime) -> Window:
-        return metrics.window(system, start=since, end=until, segment=part)
+        return _window_of(run.site, system, parts, (since, until))
 
     evidence = Evidence(
         own=window("candidate", start, end),
@@ -74,6 +74,38 @@ def judge_guardrails(
     results = guardrails.judge_guardrails(names, evidence)
     verdict, reason = guardrails.overall(results, plan.turned_off)
     return GateResult(GATE, verdict, reason, tuple(results))
+
+
+def compared_parts(site: Site, spec: Stage) -> list[str] | None:
+    """Return the subsets of requests that a stage's guardrails compare; None stands for all.
+
+    Both systems must serve the same: a path that is at one system only has answers of its own. So
+    it is what the stage moves: its routes, or what has no route; and routes that move with it.
+    """
+    plan = site.plan
+    if not plan.routes:
+        return None
+    kept = routing.read(site.store, site.migration).kept_routes
+    earlier = dict(plan.stages()[spec.index - 1].shares) if spec.index else {}
+    moved = [name for name, buckets in spec.shares if buckets > earlier.get(name, 0)]
+    named = {*spec.routes} if spec.routes else {
+        *moved, *(each.name for each in plan.routes if each.move == "together")}
+    found = [] if spec.routes else [REST]
+    return [*found, *(subset_of_route(each.name) for each in plan.routes
+                      if each.name in named and each.name not in kept)]
+
+
+def _window_of(
+    site: Site, system: str, parts: list[str] | None, span: tuple[datetime, datetime]
+) -> Window:
+    """Return a system's window with the requests of some parts only."""
+    whole = site.metrics.window(system, start=span[0], end=span[1])
+    if parts is None:
+        return whole
+    found = combined(list(windows_of(
+        site.store, site.migration, system, parts, start=span[0], end=span[1]).values()))
+    # health is asked of the system, not of a part
+    return replace(found, probes=whole.probes, probes_up=whole.probes_up)
 
 
 def _share(spec: Stage) -> float | None:

@@ -126,12 +126,12 @@ def publish(site: Site, state: RoutingState) -> tuple[Publication | None, str]:
 
 
 def reduce(
-    site: Site, target: Reduced, *, scope: str, cause: Cause, occasion: str
+    site: Site, target: Reduced, *, scope: str, cause: Cause, occasion: str,
+    soaks_anew: bool = True,
 ) -> RoutingState:
     """Move the users back that `smaller` found; repeating it changes nothing more.
 
-    A running cutover stays in its stage, soaks it anew with fewer users, and then asks people:
-    their promotion gives the stage its share again.
+    A running cutover stays in its stage, soaks it anew, and asks people: promoting gives its share.
 
     Args:
         site: The migration.
@@ -139,6 +139,7 @@ def reduce(
         scope: `segment:NAME`, `route:NAME` or `stage`.
         cause: Who decided, and what happened.
         occasion: Names this rollback; it is audited once.
+        soaks_anew: False for a caller who moves several parts, and then calls `soak_anew`.
 
     Raises:
         StaleEpoch: Everyone was rolled back in between.
@@ -154,20 +155,18 @@ def reduce(
     # those that are about to end
     facts = {"scope": scope, "reason": cause.reason, "state": state.describe(),
              "long_connections": open_now(site.gateway, group_of_scope(scope))}
-    event = NewEvent(
-        actor=cause.actor, kind="rollback.partial", at=now,
-        data=facts, once_key=occasion)
-    audit.record(store, site.migration, event)
+    audit.record(store, site.migration, NewEvent(
+        actor=cause.actor, kind="rollback.partial", at=now, data=facts, once_key=occasion))
     try:
         # the observer waits 3 s for all of this, and then takes everyone back
         traffic.publish(site, state, is_urgent=True)
-    finally:
-        # also when a gateway lags: the state stands
-        _soak_anew(site, now)
+    finally:  # also when a gateway lags: the state stands
+        if soaks_anew:
+            soak_anew(site, now)
     return state
 
 
-def _soak_anew(site: Site, now: datetime) -> None:
+def soak_anew(site: Site, now: datetime) -> None:
     """Soak the undecided stages anew: the gate must see those users who are left."""
     store = site.store
     running = cutovers.active(store, site.migration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from changeover.domain.routing import Change, Mode
 from changeover.domain.slices import LogPlace
 from changeover.domain.stages import change_for
 from changeover.domain.verdict import Verdict
+from changeover.procedures import routes_back
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.recompute import recompute
@@ -91,13 +93,29 @@ def test_gate_of_a_route_is_judged_by_its_own_requests(
     decision = judge_stage(run, STAGE, SEEN)
     found = stored(run, GATE)
     assert found.verdict is said
-    assert (decision.action is StageAction.ROLLBACK) == (said is Verdict.FAIL)
+    assert decision.back == (("orders",) if said is Verdict.FAIL else ())
+    assert decision.action is StageAction.WAIT or said is Verdict.PASS
     (check,) = found.evidence
     assert check["check"]["route"] == "orders"
     assert "route orders" in check["reason"]
     known = verdicts.get(run.site.store, found.id)
     assert known is not None
     assert [each.problem for each in recompute(*known)] == [""]
+
+
+def test_what_goes_back_is_decided_once_for_each_evaluation(run: CutoverRun) -> None:
+    """After a kill the same is found; what fails by requests from before asks people."""
+    measure(run, orders=0.05, others=0.01)
+    first = judge_stage(run, STAGE, SEEN)
+    change = Change(takes_back="route:orders")
+    routing.change(run.site.store, "bench", change, Author("test", "test"), now=NOW)
+    assert judge_stage(run, STAGE, SEEN) == first
+    record = cutovers.stage(run.site.store, run.id, STAGE)
+    assert record is not None
+    later = replace(record, rechecks=record.rechecks + 1)
+    asked = routes_back.decide(run, later, ("orders",), first.reason)
+    assert (asked.action, asked.back) == (StageAction.ASK, ())
+    assert asked.reason.endswith("at the baseline already: route orders")
 
 
 def test_route_that_went_back_is_in_no_comparison(run: CutoverRun) -> None:

@@ -15,7 +15,8 @@ from changeover.gateway.envoy.choice import part_of
 from changeover.gateway.envoy.matching import of_segment
 from changeover.plan.model import Plan
 from changeover.plan.subsets import (
-    route_of_subset,
+    REST,
+    parts_of_traffic,
     segment_of,
     subset_of_route,
     subsets_read,
@@ -38,7 +39,8 @@ def filters(plan: Plan) -> list[Json]:
 
 def _noted(plan: Plan) -> list[str]:
     # the route of a request stands in the name of the route that Envoy took
-    return [name for name in subsets_read(plan) if route_of_subset(name) is None]
+    of_routes = parts_of_traffic(plan)
+    return [name for name in subsets_read(plan) if name not in of_routes]
 
 
 def log_field(plan: Plan) -> Json:
@@ -63,7 +65,11 @@ def in_log(line: Mapping[str, Any], route: str) -> frozenset[str] | None:
         return None
     inside = {name for name, policy in found.items() if policy == name}
     part = part_of(route)
-    return frozenset(inside if part is None else {*inside, subset_of_route(part)})
+    if part is not None:
+        inside.add(subset_of_route(part))
+    elif _IN_NAME in found:
+        inside.add(REST)
+    return frozenset(inside)
 
 
 def _filter(plan: Plan, number: int, subset: str) -> Json:

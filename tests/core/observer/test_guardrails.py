@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
 import pytest
 
 from changeover.analysis.guardrails import COUNTED
-from changeover.analysis.window import Sample, Window
+from changeover.analysis.window import Measurements, Sample, Window
 from changeover.observer.guardrail_watch import GUARDRAIL_SECONDS
 from changeover.observer.watch import Watch
 from changeover.plan.guardrails import Guardrail
 from changeover.plan.model import Plan
+from changeover.plan.subsets import REST, subset_of_route
 from changeover.plan.triggers import TriggerAction
 
 SYSTEM = {"name": "x", "url": "http://127.0.0.1:1"}
@@ -21,9 +25,10 @@ BAD = {
 }
 
 
-def watch(**guardrails: object) -> Watch:
+def watch(*, routes: Sequence[object] = (), **guardrails: object) -> Watch:
     """Return the watch of a plan without triggers."""
     return Watch(Plan.model_validate({
+        "routes": list(routes),
         "migration": "watched", "systems": {"baseline": SYSTEM, "candidate": SYSTEM},
         "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
         "guardrails": guardrails,
@@ -103,3 +108,35 @@ def test_candidate_that_fails_after_its_relief_is_rolled_back() -> None:
             (second("baseline", at), second("candidate", at, Guardrail.ERRORS))]
     assert fired(watching, rows) == [
         (TriggerAction.ROLLBACK, "guardrail errors", 111 + GUARDRAIL_SECONDS - 1)]
+
+
+OLD = {"name": "old", "path": {"prefix": "/old"}}
+
+
+def in_part(part: str, sample: Sample) -> Sample:
+    """Return a second whose requests are all of one part of the traffic."""
+    met = Measurements(**{each.name: getattr(sample, each.name) for each in fields(Measurements)})
+    return replace(sample, subsets={part: met})
+
+
+@pytest.mark.parametrize(("was", "fires"), [(Guardrail.REDIRECTS, False), (None, True)],
+                         ids=["it always redirected", "it never did"])
+def test_a_route_is_compared_with_what_the_baseline_answered_there(
+    was: Guardrail | None, fires: bool
+) -> None:
+    """A page that always redirects is no failure of a candidate that serves only this page."""
+    route, watching = subset_of_route("old"), watch(routes=[OLD])
+    before = [in_part(route, second("baseline", at, was)) for at in range(100, 110)]
+    assert fired(watching, before) == []
+    rows = [each for at in range(110, 130) for each in (
+        in_part(REST, second("baseline", at)),
+        in_part(route, second("candidate", at, Guardrail.REDIRECTS)))]
+    assert bool(fired(watching, rows)) == fires
+
+
+def test_a_route_that_the_baseline_never_served_fires_nothing() -> None:
+    """Nobody knows how it should answer; a candidate that fails is seen by the fast path."""
+    rows = [each for at in range(100, 120) for each in (
+        in_part(REST, second("baseline", at)),
+        in_part(subset_of_route("old"), second("candidate", at, Guardrail.REDIRECTS)))]
+    assert fired(watch(routes=[OLD]), rows) == []

@@ -11,7 +11,7 @@ from changeover.errors import InvalidPlan
 from changeover.plan.load import parse_plan
 from changeover.plan.model import Plan
 from changeover.plan.rules import warnings
-from changeover.plan.subsets import subsets_read
+from changeover.plan.subsets import REST, subsets_read
 
 ORDERS = "{name: orders, path: {prefix: /orders}}"
 LOGIN = "{name: login, path: {exact: /login}, move: never}"
@@ -167,7 +167,7 @@ def test_gates_of_a_stage_of_routes_are_about_each_of_them() -> None:
     assert found == {"slo": [None, None, "login"], "slo.orders": ["orders", None, "login"],
                      "slo.search": ["search", None, "login"]}
     assert "slo.orders" not in plan.gates
-    assert subsets_read(plan) == ["route:login", "route:orders", "route:search"]
+    assert subsets_read(plan) == ["route:login", "route:orders", "route:search", REST]
 
 
 def test_route_in_no_stage_is_said() -> None:

@@ -1,0 +1,111 @@
+"""Guardrails of a plan with routes compare what both systems serve, not what one has alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from changeover import clock
+from changeover.analysis.window import Measurements, Met, Sample
+from changeover.domain.audit import Author
+from changeover.domain.routing import Change
+from changeover.domain.stages import change_for
+from changeover.domain.verdict import Verdict
+from changeover.plan.guardrails import Guardrail
+from changeover.procedures.guardrail_evidence import Seen, compared_parts, judge_guardrails
+from changeover.procedures.steps import CutoverRun
+from changeover.site.home import Home
+from changeover.site.site import Site
+from changeover.store import cutovers, plans, routing, samples
+from changeover.store.engine import Store
+from tests.integration.conftest import make_plan
+from tests.support.processes import LONGEST_PAUSE
+
+NOW = clock.now().replace(microsecond=0)
+ENTERED = NOW - timedelta(minutes=2)
+REST, ORDERS, SEARCH, HELP = "without:route", "route:orders", "route:search", "route:help"
+PARTS: dict[str, Any] = {
+    "routes": [
+        {"name": "login", "path": {"prefix": "/login"}, "move": "never"},
+        {"name": "orders", "path": {"prefix": "/orders"}},
+        {"name": "search", "path": {"prefix": "/search"}},
+        {"name": "late", "path": {"prefix": "/late"}},
+        {"name": "help", "path": {"prefix": "/help"}, "move": "together"}],
+    "phases": [
+        {"phase": "gradual", "stages": [{"routes": ["orders"], "percent": 100, "soak": 0}]},
+        {"phase": "gradual", "stages": [
+            {"routes": ["orders", "search"], "percent": 100, "soak": 0},
+            {"percent": 50, "soak": 0}]},
+        {"phase": "full", "soak": 0}]}
+
+
+@pytest.fixture
+def run(store_url: str, tmp_path: Path) -> Iterator[CutoverRun]:
+    """A cutover with two routes at the candidate and half of everything else."""
+    store = Store.open(store_url, timeout=LONGEST_PAUSE)
+    plan = make_plan(**PARTS)
+    plans.register(store, plan, source="test", now=ENTERED)
+    cutover = cutovers.begin(store, plan.migration, flow_run_id="one", now=ENTERED)
+    for stage in plan.stages()[:3]:
+        change = change_for(stage, plan, 0)
+        routing.change(store, "bench", change, Author("test", "test"), now=ENTERED)
+        cutovers.enter_stage(store, cutover.id, stage, now=ENTERED)
+    yield CutoverRun(Site(Home(tmp_path), plan, store), cutover, "one")
+    store.close()
+
+
+def test_a_stage_compares_what_it_moves(run: CutoverRun) -> None:
+    """Routes of a stage of routes; of the others what has none, with those that move with it; in
+    `full` also those that no stage named.
+    """
+    first, second, half, full = run.site.plan.stages()
+    assert compared_parts(run.site, first) == [ORDERS]
+    assert compared_parts(run.site, second) == [ORDERS, SEARCH]
+    assert compared_parts(run.site, half) == [REST, HELP]
+    assert compared_parts(run.site, full) == [REST, "route:late", HELP]
+
+
+def test_a_route_that_went_back_is_not_compared(run: CutoverRun) -> None:
+    """The candidate has none of it; a stage of this route alone compares nothing then."""
+    routing.change(run.site.store, "bench", Change(takes_back=ORDERS), Author("a", "b"), now=NOW)
+    first, second = run.site.plan.stages()[:2]
+    assert compared_parts(run.site, first) == []
+    assert compared_parts(run.site, second) == [SEARCH]
+
+
+def met(requests: int, bad: int) -> Measurements:
+    """Return requests of forty users without an answer for some: 4xx."""
+    users = tuple(range(0, 80, 2))
+    return Measurements(
+        requests=requests, client_errors=bad, answers=requests - bad,
+        users={Met.ANSWER: users, Met.CLIENT_ERROR: users[:bad]})
+
+
+@pytest.mark.parametrize(("rest", "said"), [(0, Verdict.PASS), (30, Verdict.FAIL)],
+                         ids=["only the route answers so", "the rest, too"])
+def test_a_path_with_answers_of_its_own_raises_no_alarm(
+    run: CutoverRun, rest: int, said: Verdict
+) -> None:
+    """The candidate alone serves orders, which are 4xx as they always were."""
+    parts = {"candidate": {ORDERS: met(40, 40), REST: met(40, rest)},
+             "baseline": {ORDERS: met(0, 0), REST: met(40, 0)}}
+    rows = []
+    for second in range(1, 60):
+        for system, subsets in parts.items():
+            whole = subsets[ORDERS].client_errors + subsets[REST].client_errors
+            rows.append(Sample(
+                system, int(ENTERED.timestamp()) + second, requests=80, client_errors=whole,
+                answers=80 - whole, probes=1, probes_up=1, users=met(40, 30).users,
+                subsets=subsets))
+    samples.write(run.site.store, "bench", rows)
+    half = run.site.plan.stages()[2]
+    record = cutovers.stage(run.site.store, run.id, half.key)
+    assert record is not None
+    found = judge_guardrails(run, record, half, Seen(has_share=False, regressions=None), end=NOW)
+    verdicts = {each.bound.split()[1].rstrip(":"): each.verdict for each in found.results}
+    assert verdicts[Guardrail.CLIENT_ERRORS] is said
+    assert verdicts[Guardrail.DOWN] is Verdict.PASS
