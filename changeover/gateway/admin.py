@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections import Counter
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import urlencode
 from changeover.errors import Unreachable
 from changeover.gateway.envoy.config import parse_version
 from changeover.gateway.envoy.listener import ROUTES
-from changeover.gateway.envoy.streams import HOPS
+from changeover.gateway.envoy.streams import CALLS, HOPS
 from changeover.gateway.envoy.withheld import is_withheld
 
 _PREFIX = f"http.users.rds.{ROUTES}."
@@ -96,8 +97,11 @@ class Admin:
 
     def long_connections(self) -> dict[str, int]:
         """Return how many long connections the candidate has now, by their group."""
-        found = self.counters(f"^cluster[.]{HOPS}[^.]*[.]upstream_rq_active$")
-        return {name.split(".")[1].removeprefix(HOPS): count for name, count in found.items()}
+        total: Counter[str] = Counter()
+        found = self.counters(f"^cluster[.]({HOPS}|{CALLS})[^.]*[.]upstream_rq_active$")
+        for name, count in found.items():
+            total[name.split(".")[1].removeprefix(HOPS).removeprefix(CALLS)] += count
+        return dict(total)
 
     def reopen_logs(self) -> None:
         """Have Envoy open its access log anew, after it was moved away."""

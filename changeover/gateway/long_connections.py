@@ -34,6 +34,9 @@ def was_ended(entry: Entry, hops: Mapping[str, Hop], grace: timedelta) -> bool:
     if group is None or not entry.flags & _CUT or entry.served_by is System.BASELINE:
         return False
     began = hops.get(group, Hop()).ended_at
+    # whoever came later has the generation that goes on
+    if entry.end - entry.duration_us / 1e6 > began + _LATE_SECONDS:
+        return False
     return began <= entry.end <= began + grace.total_seconds() + _LATE_SECONDS
 
 
@@ -74,6 +77,8 @@ def _of_log(path: Path, hops: Mapping[str, Hop], grace: timedelta) -> int:
     found = 0
     for line in whole_lines(text):
         # nearly all lines are of other requests
-        if b"_streams_" in line and (entry := parse_line(line, {})) is not None:
+        if not any(mark in line for mark in (b"_streams_", b"_calls_")):
+            continue
+        if (entry := parse_line(line, {})) is not None:
             found += was_ended(entry, hops, grace)
     return found

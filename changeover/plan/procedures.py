@@ -129,6 +129,11 @@ GRACE = timedelta(seconds=5)
 """How long long connections with the candidate go on after their users went back."""
 
 
+CallName = Annotated[str, Field(
+    pattern=r"^/[A-Za-z_][A-Za-z0-9_.]{0,200}/([A-Za-z_][A-Za-z0-9_]{0,100}|\*)$",
+    examples=["/shop.Feed/Watch"])]
+
+
 class RollbackSpec(Part):
     """What the rollback SOP does beyond moving the traffic."""
 
@@ -149,6 +154,10 @@ class RollbackSpec(Part):
         GRACE, ge=timedelta(seconds=4), le=timedelta(minutes=10),
         description="How long websockets and event streams with the candidate go on after their "
         "users went back, in whole seconds; the gateway then ends them.")
+    streams: list[CallName] = Field(
+        default=[], max_length=100, description="Methods of gRPC whose calls are streams, as "
+        "`/shop.Feed/Watch` or `/shop.Chat/*`: the gateway ends those, too. Default: none, since "
+        "nothing in a call says how long it lasts.")
     verify: Name | None = Field(None, description="Suite that checks the result.")
 
     @field_validator("grace")

@@ -16,6 +16,7 @@ Found = tuple[Location, str]
 def problems(plan: Plan) -> Iterator[Found]:
     """Yield what makes the systems' addresses impossible, alone and for those who ask them."""
     yield from _addresses_differ(plan)
+    yield from _streams_without_http2(plan)
     for suite, checks in plan.suites.items():
         for index, check in enumerate(checks):
             path: Location = ("suites", suite, index)
@@ -31,6 +32,13 @@ def problems(plan: Plan) -> Iterator[Found]:
         for index, load in enumerate(hooks.during):
             if load.of != "gateway":
                 yield from _loaded(plan, (*path, "during", index), load.of)
+
+
+def _streams_without_http2(plan: Plan) -> Iterator[Found]:
+    if plan.rollback.streams and plan.systems.candidate.protocol != "http2":
+        yield (("rollback", "streams"),
+               "`streams` are of gRPC, which needs HTTP/2, and systems.candidate speaks HTTP/1.1; "
+               "remove it, or set `protocol: http2`")
 
 
 def _addresses_differ(plan: Plan) -> Iterator[Found]:

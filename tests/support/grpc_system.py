@@ -1,8 +1,8 @@
 """A small real gRPC system on a thread of the test; messages are plain bytes.
 
 `One` answers with the system's name and the call's metadata as JSON, `Fail` with the status that
-the message names, `Hang` never; `Many` streams as many answers as the message says; `Both` returns
-each message as soon as it came. Every answer has the trailer `x-served-by`.
+the message names, `Hang` never; `Many` streams as many answers as the message says; `Both` and
+`Talk` return each message as soon as it came. Every answer has the trailer `x-served-by`.
 """
 
 from __future__ import annotations
@@ -72,13 +72,14 @@ class GrpcSystem:
     @contextlib.contextmanager
     def serving(self, address: str, credentials: Any = None) -> Iterator[None]:
         """Serve at an address (`127.0.0.1:1234`, `unix:/path`) until the block ends."""
-        server = grpc.server(ThreadPoolExecutor(40))
+        server = grpc.server(ThreadPoolExecutor(80))
         handlers = {
             "One": grpc.unary_unary_rpc_method_handler(self._one),
             "Fail": grpc.unary_unary_rpc_method_handler(self._fail),
             "Hang": grpc.unary_unary_rpc_method_handler(self._hang),
             "Many": grpc.unary_stream_rpc_method_handler(self._many),
             "Both": grpc.stream_stream_rpc_method_handler(self._both),
+            "Talk": grpc.stream_stream_rpc_method_handler(self._both),
         }
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         server.add_generic_rpc_handlers((
@@ -138,10 +139,10 @@ class GrpcUser:
         method = self.channel.unary_stream(f"/{SERVICE}/Many")
         return list(method(b"%d" % number, timeout=30, metadata=self._metadata))
 
-    def both(self, messages: Iterator[bytes]) -> Any:
-        """Call `Both`; iterating over what it returns has the answers."""
-        method = self.channel.stream_stream(f"/{SERVICE}/Both")
-        return method(messages, metadata=self._metadata)
+    def both(self, messages: Iterator[bytes], name: str = "Both", metadata: Any = ()) -> Any:
+        """Call `Both` or `Talk`; iterating over what it returns has the answers."""
+        method = self.channel.stream_stream(f"/{SERVICE}/{name}")
+        return method(messages, metadata=(*self._metadata, *metadata))
 
     def close(self) -> None:
         """Close the connection."""

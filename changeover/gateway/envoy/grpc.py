@@ -7,6 +7,7 @@ stands for. All of this is in the configuration of such plans only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,15 @@ FIELD = "gs"
 def is_possible(plan: Plan) -> bool:
     """Whether a system speaks HTTP/2, without which there is no gRPC."""
     return any(plan.system(name).protocol == "http2" for name in System)
+
+
+def of_streams(plan: Plan) -> Json:
+    """Return what matches the paths of the calls that the plan names as streams."""
+    paths = []
+    for name in plan.rollback.streams:
+        service, _, method = name.rpartition("/")
+        paths.append(re.escape(service) + "/" + ("[^/?]+" if method == "*" else method))
+    return string(":path", {"safe_regex": {"regex": "|".join(paths)}})
 
 
 def log_field(plan: Plan) -> Json:

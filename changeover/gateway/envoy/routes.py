@@ -126,8 +126,8 @@ def _endless_of_segments(plan: Plan, state: RoutingState) -> list[Json]:
         if name not in (*state.segments, *state.kept):
             target = _Target("split", state.weight, group=name)
             for decided, of_key in user_key.split(plan, state.weight):
-                found += _endless(plan, replace(target, decided=decided),
-                                  [of_segment(segment), *of_key])
+                mine, users = replace(target, decided=decided), [of_segment(segment), *of_key]
+                found += _endless(plan, mine, users) + _streams_of_calls(plan, mine, users)
     return found
 
 
@@ -178,12 +178,30 @@ def _pair(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
     get = string(":method", {"exact": "GET"})
     return [
         *_endless(plan, target, headers),
+        *_streams_of_calls(plan, target, headers),
         *_tapped(plan, target, headers),
         *grpc.routes(plan, lambda kind: _route(plan, target, [kind, *headers], is_safe=False)),
         _route(plan, target, [get, *headers], is_safe=True),
         _route(plan, target, [*headers, retries.IS_SAFE], is_safe=True),
         _route(plan, target, headers, is_safe=False),
     ]
+
+
+def _streams_of_calls(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:
+    """Return the routes of one target for calls of gRPC that the plan names as streams.
+
+    They reach the candidate by a hop, as `_endless` ones; other calls take the shorter way.
+    """
+    def made(kind: Json) -> Json:
+        mine = [kind, grpc.of_streams(plan), *headers]
+        route = _route(plan, target, mine, is_safe=False)
+        return {**route, "route": {
+            **route["route"],
+            "inline_cluster_specifier_plugin": choice.specifier(
+                target.specified, target.buckets, streams.chosen_for_calls(target.group)),
+            "retry_policy": _retry(plan, target.specified, is_safe=False, is_hop=True)}}
+
+    return grpc.routes(plan, made) if plan.rollback.streams else []
 
 
 def _endless(plan: Plan, target: _Target, headers: list[Json]) -> list[Json]:

@@ -2,12 +2,13 @@
 
 Envoy never ends a request that is under way: not when its route goes, nor when its cluster does.
 But it ends what a listener has when that listener's configuration is replaced, after a grace
-(`--drain-time-s`). So websockets and event streams reach the candidate through a second hop inside
-the same Envoy, over a Unix socket that only the owner may use. There is one hop for each segment
-and one for everybody else, each with a generation in its configuration. Whenever fewer of its
-users belong to the candidate, the generation changes, and Envoy does the rest by itself, whatever
-becomes of the process that wrote it. Decision 0044 says why. A named part of the traffic has one
-hop for all of its users: each hop is a listener, and parts times segments would be many.
+(`--drain-time-s`). So websockets, event streams, and those calls of gRPC that the plan names as
+streams, reach the candidate through a second hop inside the same Envoy, over a Unix socket that
+only the owner may use. There is one hop for each segment and one for everybody else, each with a
+generation in its configuration. Whenever fewer of its users belong to the candidate, the
+generation changes, and Envoy does the rest by itself, whatever becomes of the process that wrote
+it. Decision 0044 says why. A named part of the traffic has one hop for all of its users: each hop
+is a listener, and parts times segments would be many.
 
 What is known of the hops stands in the version of their file, so that both change at once.
 """
@@ -24,6 +25,7 @@ from changeover.domain.routing import BUCKETS, ON_USERS, Mode, RoutingState, Sys
 from changeover.gateway.envoy import hop, protocol, time_limits
 from changeover.gateway.envoy.choice import BASELINE, CANDIDATE_FIRST, of_part
 from changeover.gateway.files import GatewayFiles
+from changeover.plan.endpoint import HttpVersion
 from changeover.plan.model import Plan
 from changeover.plan.routes import RouteSpec
 
@@ -33,9 +35,12 @@ OTHERS = "-"
 """The hop of everybody who is in no segment; no segment is called so."""
 HOPS = "candidate_streams_"
 """How the names of the hops' clusters begin."""
+CALLS = "candidate_calls_"
+"""The same for streams of gRPC, which come to the same hops in HTTP/2."""
 GENERATION, ENDED_AT = "@GENERATION@", 4_444_444_444
 """Marks of a template: only texts are replaced, by those who have nothing but a shell."""
 _FIRST = f"{CANDIDATE_FIRST}_streams_"
+_FIRST_OF_CALLS = f"{CANDIDATE_FIRST}_calls_"
 _TYPE = "type.googleapis.com/envoy."
 
 
@@ -74,14 +79,25 @@ def chosen(group: str) -> str:
     return f"{_FIRST}{group}"
 
 
+def chosen_for_calls(group: str) -> str:
+    """Return the same for streams of gRPC."""
+    return f"{_FIRST_OF_CALLS}{group}"
+
+
 def group_of(cluster: str) -> str | None:
     """Return the group by the cluster that Envoy chose; None for what is no long connection."""
-    return cluster.removeprefix(_FIRST) if cluster.startswith(_FIRST) else None
+    for first in (_FIRST, _FIRST_OF_CALLS):
+        if cluster.startswith(first):
+            return cluster.removeprefix(first)
+    return None
 
 
 def behind(plan: Plan) -> dict[str, list[str]]:
     """Return the aggregate clusters and what they are made of."""
-    return {chosen(group): [f"{HOPS}{group}", BASELINE] for group in groups(plan)}
+    found = {chosen(group): [f"{HOPS}{group}", BASELINE] for group in groups(plan)}
+    if plan.rollback.streams:
+        found |= {chosen_for_calls(group): [f"{CALLS}{group}", BASELINE] for group in groups(plan)}
+    return found
 
 
 def next_hops(
@@ -141,7 +157,11 @@ def known(response: Mapping[str, Any]) -> dict[str, Hop]:
 
 def clusters(plan: Plan, files: GatewayFiles) -> list[Json]:
     """Return the clusters that lead to the hops."""
-    return [_cluster(f"{HOPS}{group}", _address(files, group)) for group in groups(plan)]
+    kinds: dict[str, HttpVersion] = {HOPS: "http1"}
+    if plan.rollback.streams:
+        kinds[CALLS] = "http2"
+    return [_cluster(f"{kind}{group}", _address(files, group), version)
+            for kind, version in kinds.items() for group in groups(plan)]
 
 
 def _shares(plan: Plan, state: RoutingState, group: str) -> tuple[int, ...]:
@@ -182,7 +202,7 @@ def _listener(plan: Plan, files: GatewayFiles, group: str, generation: str) -> J
         stat_prefix=f"streams.{group}.{generation}")
 
 
-def _cluster(name: str, address: Json) -> Json:
+def _cluster(name: str, address: Json, version: HttpVersion) -> Json:
     return {
         "@type": _TYPE + "config.cluster.v3.Cluster",
         "name": name,
@@ -190,7 +210,8 @@ def _cluster(name: str, address: Json) -> Json:
         "type": "STATIC",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         # One connection for each: one that was kept could belong to a generation that ends.
-        "typed_extension_protocol_options": protocol.towards_system(max_requests_per_connection=1),
+        "typed_extension_protocol_options": protocol.towards_system(
+            version, max_requests_per_connection=1),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [

@@ -17,6 +17,7 @@ from changeover.gateway.envoy.config import render_bootstrap, render_routes
 from changeover.gateway.files import GatewayFiles
 from changeover.plan.comparing import ShadowSpec
 from changeover.plan.model import Plan
+from changeover.plan.procedures import RollbackSpec
 from changeover.plan.statuses import GRPC_STATUSES
 
 FILES = GatewayFiles(Path("/gateway"))
@@ -132,3 +133,22 @@ def test_copied_calls_have_the_limits_of_all_calls() -> None:
               in each["match"]["headers"]]
     limits = ["max_stream_duration" in each["route"] for each in copied]
     assert limits == [True, False] * (len(limits) // 2) and limits
+
+
+def test_only_calls_that_the_plan_names_as_streams_take_the_hop() -> None:
+    """Others take the shorter way; without any the configuration is what it was."""
+    plan = _plan(protocol="http2")
+    named = plan.model_copy(update={"rollback": RollbackSpec.model_validate(
+        {"streams": ["/shop.Feed/Watch", "/shop.Chat/*"]})})
+    assert "_calls_" not in json.dumps([render_clusters(plan, FILES), render_routes(plan, STATE)])
+    clusters = {each["name"]: each for each in render_clusters(named, FILES)["resources"]}
+    assert "http2_protocol_options" in _options(named, "candidate_calls_-")
+    assert clusters["candidate_calls_-"]["load_assignment"]["endpoints"] == (
+        clusters["candidate_streams_-"]["load_assignment"]["endpoints"])
+    found = render_routes(named, STATE)["resources"][0]["virtual_hosts"][0]["routes"]
+    named_ones = [each["route"] for each in found
+                  if r"/shop\\.Feed/Watch|/shop\\.Chat/[^/?]+" in json.dumps(each["match"])]
+    assert all("max_stream_duration" in route for route in named_ones)
+    # of users whom the split decides about, and of all others
+    hops = ["candidate_or_baseline_calls_-" in json.dumps(route) for route in named_ones]
+    assert hops == [True, False]
