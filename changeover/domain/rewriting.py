@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from changeover.domain.route_matching import Request, compiled, route_of
+from changeover.domain.route_matching import Request, route_of
 from changeover.domain.routing import System
 from changeover.plan.model import Plan
+from changeover.plan.portable import matched
 from changeover.plan.rewriting import Step, expanded
 from changeover.plan.routes import RouteSpec
 from changeover.plan.systems import SystemSpec
@@ -61,6 +62,7 @@ def _changed(steps: Sequence[Step], path: str) -> str:
                 return step.to + path.removeprefix(step.text)
             continue
         alone = re.split("[?#]", path, maxsplit=1)[0]
-        if found := compiled(step.text).fullmatch(alone):
-            return expanded(step.to, found.groups()) + path[len(alone):]
+        groups = matched(step.text, alone)
+        if groups is not None:
+            return expanded(step.to, groups) + path[len(alone):]
     return path

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from changeover.plan.comparing import ComparisonSpec
 from changeover.plan.fields import Duration, HeaderName, OneOrMore, Part, listed
-from changeover.plan.portable import NOT_IN_ENVOY
+from changeover.plan.portable import NOT_IN_ENVOY, bounded
 from changeover.plan.rewriting import (
     PLACEHOLDER,
     RewriteSpec,
@@ -59,17 +59,13 @@ def _template(text: str) -> str:
 
 
 def _regex(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
     if found := NOT_IN_ENVOY.search(text):
         raise ValueError(f"{found[0]!r} in {text!r} is not for a path: groups are (?:…) or (…), "
                          "without look-around, back references and named classes")
     if not text.startswith("/"):
         raise ValueError(f"{text!r} matches no path: a path begins with /, and all of it must "
                          "match")
-    return text
+    return bounded(text)
 
 
 _Text = Annotated[str, Field(max_length=_MOST_PATH)]

@@ -6,7 +6,6 @@ they agree on each request. `domain.segment_matching` finds the texts in one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated
@@ -14,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from changeover.plan.fields import Cookie, HeaderName, Parameter, Part
-from changeover.plan.portable import portable
+from changeover.plan.portable import matches, portable
 from changeover.plan.user_lists import ListedSpec, ListPath, UserList, from_context
 
 Value = Annotated[str, Field(min_length=1, max_length=200)]
@@ -126,25 +125,10 @@ def _fits(spec: SegmentSpec, text: str) -> bool:
     if spec.suffix is not None:
         return text.endswith(spec.suffix)
     if spec.regex is not None:
-        # the gateway's expressions match UTF-8 only
-        return _is_utf8(text) and _compiled(spec.regex).fullmatch(text) is not None
+        return matches(spec.regex, text)
     return bool(text)
 
 
 @lru_cache(maxsize=1000)
 def _quick(values: tuple[str, ...]) -> frozenset[str]:
     return frozenset(values)
-
-
-@lru_cache(maxsize=1000)
-def _compiled(text: str) -> re.Pattern[str]:
-    # Envoy's \d and \w are those of ASCII
-    return re.compile(text, re.ASCII)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -104,7 +104,14 @@ end
 """
 
 PLACES = """
-local function trimmed(text) return text:match("^[ \\t]*(.-)[ \\t]*$") end
+-- by steps, not by a pattern: `.-` before blanks takes hours of a long row of them
+local BLANK = {[9] = true, [32] = true}
+local function trimmed(text)
+  local first, last = 1, #text
+  while BLANK[text:byte(first)] do first = first + 1 end
+  while last >= first and BLANK[text:byte(last)] do last = last - 1 end
+  return text:sub(first, last)
+end
 
 local function decoded(text)
   return (text:gsub("+", " "):gsub("%%(%x%x)", function(pair)

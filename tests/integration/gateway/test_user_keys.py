@@ -128,6 +128,22 @@ def test_any_request_goes_where_its_key_says(
         assert served is decide(gateway.state, key), (one, key)
 
 
+@pytest.mark.parametrize("asked", [
+    Asked(headers=[("x-user-id", b"a" + b" " * 30_000 + b"b")]),
+    Asked(headers=[("cookie", b"session=a" + b" " * 30_000 + b"b")]),
+    Asked(path=b"/?account=a" + b"+" * 30_000 + b"b"),
+    Asked(headers=[("authorization", b"Bearer" + b" " * 30_000 + b"e30.e30.e30")]),
+], ids=["header", "cookie", "parameter", "token"])
+def test_a_long_row_of_blanks_keeps_nobody_waiting(gateway: Bench, asked: Asked) -> None:
+    """The gateway has few workers: one that is busy with a request serves no other user.
+
+    Systems take no more blanks than these; by a pattern each took the square of their number.
+    """
+    gateway.move(Mode.GRADUAL, 5_000)
+    key = key_of(gateway.plan.routing.sources, asked.values, asked.path)
+    assert Browser(gateway).ask(asked)[0] is decide(gateway.state, key)
+
+
 def test_a_request_is_logged_by_hash_and_bucket_and_never_by_its_key(gateway: Bench) -> None:
     """A session is a secret; the log tells users apart without it."""
     gateway.move(Mode.GRADUAL, 5_000)
