@@ -23,34 +23,43 @@ def ask(port: int, requests: Sequence[bytes]) -> list[bytes]:
     Raises:
         AssertionError: One was not answered with 200.
     """
+    return [body for _, body in answers(port, requests)]
+
+
+def answers(port: int, requests: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the head, in lower case, and the body of every answer, in the order of the requests.
+
+    Raises:
+        AssertionError: One was not answered with 200.
+    """
     return asyncio.run(_ask(port, requests))
 
 
-async def _ask(port: int, requests: Sequence[bytes]) -> list[bytes]:
+async def _ask(port: int, requests: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     parts = await asyncio.gather(*(
         _over_one(port, requests[first::CONNECTIONS]) for first in range(CONNECTIONS)))
-    found = [b""] * len(requests)
-    for first, bodies in enumerate(parts):
-        found[first::CONNECTIONS] = bodies
+    found = [(b"", b"")] * len(requests)
+    for first, answered in enumerate(parts):
+        found[first::CONNECTIONS] = answered
     return found
 
 
-async def _over_one(port: int, requests: Sequence[bytes]) -> list[bytes]:
+async def _over_one(port: int, requests: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     if not requests:
         return []
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-    bodies = []
+    found = []
     for start in range(0, len(requests), AT_ONCE):
         row = requests[start:start + AT_ONCE]
         writer.write(b"".join(row))
-        bodies += [await _body(reader) for _ in row]
+        found += [await _answer(reader) for _ in row]
     writer.close()
-    return bodies
+    return found
 
 
-async def _body(reader: asyncio.StreamReader) -> bytes:
+async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     _, _, rest = head.partition(b"content-length:")
     body = await reader.readexactly(int(rest.split(b"\r\n", 1)[0]))
     assert head.startswith(b"http/1.1 200"), (head, body)
-    return body
+    return head, body
