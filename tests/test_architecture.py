@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +106,11 @@ def test_modules_that_call_themselves_pure_reach_no_io_and_no_clock() -> None:
                 elif name in edges:
                     ways.append((*way, name))
     assert not faults, faults
+
+
+def test_the_stores_revisions_are_one_line() -> None:
+    """Two changes that were made at once must not both come after the same one."""
+    folder = ROOT / "changeover" / "store" / "migrations" / "versions"
+    text = "\n".join(path.read_text() for path in sorted(folder.glob("r0*.py")))
+    before = re.findall(r"^down_revision = \"(\w+)\"", text, re.M)
+    assert len(before) == len(set(before)), sorted(before)

@@ -8,6 +8,7 @@ import threading
 from changeover.node.card import Card
 from changeover.node.following import POLL_SECONDS, Following
 from changeover.node.judging import Judging
+from changeover.node.listening import Listening
 from changeover.node.measuring import Measuring
 from changeover.node.own_moves import OwnMoves
 from changeover.observer.throttle import LogOnce, Throttle
@@ -39,11 +40,14 @@ class Session:
         self._following = Following(site, card, moves, self._log)
         self._judging = Judging(site.plan, card, moves, self._log)
         self._measuring = Measuring(site, card, self._judging)
-        self._is_over = threading.Event()
+        self._is_over, self._is_news = threading.Event(), threading.Event()
+        listening = Listening(site.store, site.migration, self._is_news.set, self._log)
         self.newest_digest = digest
         """Of the plan that is in force, as far as is known."""
         self._threads = [
             threading.Thread(target=self._follow, name="routes", daemon=True),
+            threading.Thread(
+                target=listening.run, args=(self._is_over,), name="listening", daemon=True),
             threading.Thread(target=self._send, name="measurements", daemon=True)]
 
     def start(self) -> None:
@@ -64,6 +68,7 @@ class Session:
     def end(self) -> None:
         """End the threads, and send what is there."""
         self._is_over.set()
+        self._is_news.set()
         self._measuring.is_new.set()
         for thread in self._threads:
             thread.join(JOIN_SECONDS)
@@ -71,7 +76,12 @@ class Session:
             self._log.run("last measurements", self._measuring.finish)
 
     def _follow(self) -> None:
-        while not self._is_over.wait(POLL_SECONDS):
+        """Ask ten times a second, and at once when the store says that something changed."""
+        while not self._is_over.is_set():
+            self._is_news.wait(POLL_SECONDS)
+            self._is_news.clear()
+            if self._is_over.is_set():
+                return
             self._log.run("routes and store", self._following.step)
 
     def _send(self) -> None:

@@ -20,7 +20,7 @@ from changeover.domain import members, routing
 from changeover.domain.audit import Author, NewEvent
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
-from changeover.store import audit, carriers, followed
+from changeover.store import audit, carriers, followed, notices
 from changeover.store.base import Base
 from changeover.store.engine import Store
 
@@ -172,6 +172,7 @@ def change(
                 followed.keep_in(session, present, wished)
                 event = _event(present, wished, change, author, now=now)
                 audit.append(session, migration, event)
+                notices.notify_in(session, migration)
                 return wished
     raise StoreLocked(
         f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,

@@ -153,6 +153,7 @@ def test_being_cut_off_is_said_in_the_log_once(fleet: Fleet) -> None:
     edge, = fleet.start("edge-1")
     link.is_cut = True
     wait_for(lambda: "cut off" in edge.ready().text, what="cut off")
+    wait_for(lambda: "cut off from the store" in edge.log, what="the log says that, too")
     link.is_cut = False
     wait_for(lambda: "cut off" not in edge.ready().text, what="back")
     wait_for(lambda: "the store answers again" in edge.log, what="the log says so")

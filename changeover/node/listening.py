@@ -1,0 +1,44 @@
+"""Hearing of a new routing state at once; polling stays behind it, so nothing depends on this."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from changeover.observer.throttle import LogOnce
+from changeover.store.engine import Store
+from changeover.store.notices import listening
+
+SILENCE_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+
+
+class Listening:
+    """Wakes whoever follows.
+
+    Args:
+        store: The store.
+        migration: Name of the migration.
+        wake: Called when its routing state may be another one.
+        log: Where problems are logged.
+    """
+
+    def __init__(
+        self, store: Store, migration: str, wake: Callable[[], None], log: LogOnce
+    ) -> None:
+        self._store, self._migration, self._wake, self._log = store, migration, wake, log
+
+    def run(self, is_over: threading.Event) -> None:
+        """Listen until `is_over`; a connection that ends is made anew."""
+        while not is_over.is_set():
+            self._log.run("listening", lambda: self._listen(is_over))
+            is_over.wait(RETRY_SECONDS)
+
+    def _listen(self, is_over: threading.Event) -> None:
+        with listening(self._store, self._migration, seconds=SILENCE_SECONDS) as changes:
+            self._wake()  # what came before it listened
+            for is_changed in changes:
+                if is_over.is_set():
+                    return
+                if is_changed:
+                    self._wake()
