@@ -178,9 +178,10 @@ def test_route_that_goes_back_is_seen_as_it_was_sent(gateway: Bench) -> None:
     assert sees() == at_baseline
     gateway.move(Mode.CANDIDATE_ONLY, BUCKETS)
     assert sees() == at_candidate
-    assert gateway.gateway.withhold(
-        gateway.plan, gateway.state, {"withheld": True}, timeout=LONGEST_PAUSE)
-    assert sees() == at_baseline
+    for is_withheld in (True, False):
+        assert gateway.gateway.withhold(
+            gateway.plan, gateway.state, {"withheld": is_withheld}, timeout=LONGEST_PAUSE)
+        assert sees() == (at_baseline if is_withheld else at_candidate)
     gateway.roll_back()
     assert sees() == at_baseline
 
