@@ -12,8 +12,8 @@ from changeover.plan.routing import IssueSpec, KeySpec, RoutingSpec
 
 NOTES = "changeover"
 """Namespace of what the script notes of a request."""
-USER, BUCKET, ISSUED = "user", "bucket", "issued"
-"""Its notes: hash of the key, bucket, and the key that a new cookie gets."""
+USER, BUCKET = "who:user", "who:bucket"
+"""Its notes for the log: hash of the key, and bucket."""
 
 
 def script(routing: RoutingSpec, header: str) -> str:
@@ -129,7 +129,8 @@ end
 
 local function of_cookie(headers, name)
   for _, header in ipairs(all(headers, "cookie")) do
-    for part in header:gmatch("[^;]+") do
+    -- most cookies are others': to find none costs one look
+    for part in (header:find(name, 1, true) and header or ""):gmatch("[^;]+") do
       local known, value = part:match("^([^=]*)=(.*)$")
       if known and trimmed(known) == name then
         value = trimmed(value)
@@ -260,10 +261,10 @@ function envoy_on_request(handle)
     sum = digest(headers:get("x-request-id") or "", P3)
   end
   if not sum then return end
-  local bucket = tostring(sum % 10000ULL):match("^%d+")
+  local bucket = tostring(tonumber(sum % 10000ULL))
   headers:replace(HEADER, bucket)
-  notes:set("changeover", "bucket", bucket)
-  if values then notes:set("changeover", "user", bit.tohex(sum)) end
+  -- both in one: each note costs as much as the whole hash
+  notes:set("changeover", "who", {bucket = bucket, user = values and bit.tohex(sum)})
 end
 """
 

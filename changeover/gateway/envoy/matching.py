@@ -11,7 +11,7 @@ from changeover.plan.segments import SegmentSpec
 
 Json = dict[str, Any]
 
-_LIST = "type.googleapis.com/envoy.config.route.v3.RouteList"
+LIST = "type.googleapis.com/envoy.config.route.v3.RouteList"
 _HEADER = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 
 
@@ -92,7 +92,7 @@ def _literal(value: str) -> str:
 
 def listed(name: str, routes: list[Json]) -> Json:
     """Return a list of routes as what the generic matcher leads to."""
-    return {"action": {"name": name, "typed_config": {"@type": _LIST, "routes": routes}}}
+    return {"action": {"name": name, "typed_config": {"@type": LIST, "routes": routes}}}
 
 
 def predicate(spec: RouteSpec) -> Json:
@@ -115,6 +115,10 @@ def _single(header: str, test: TextTest) -> Json:
     match: Json = {kind: text}
     if test.ignores_case:
         match["ignore_case"] = True
-    read = {"name": "envoy.matching.inputs.request_headers",
+    return {"single_predicate": {"input": of_header(header), "value_match": match}}
+
+
+def of_header(header: str) -> Json:
+    """Return a header's text as what the generic matcher looks at."""
+    return {"name": "envoy.matching.inputs.request_headers",
             "typed_config": {"@type": _HEADER, "header_name": header}}
-    return {"single_predicate": {"input": read, "value_match": match}}

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from changeover import clock
 from changeover.domain.route_matching import Request, route_of
-from changeover.domain.routing import BUCKETS, Mode, System, decide
+from changeover.domain.routing import BUCKETS, Mode, RoutingState, System, decide
 from changeover.gateway.accesslog import meant_for
+from changeover.gateway.envoy import parts
 from changeover.gateway.envoy.choice import part_of
 from changeover.plan.model import Plan
 from tests.integration.conftest import Bench, make_plan, start_bench
@@ -91,10 +92,19 @@ class Client:
         return System(json.loads(body)["served_by"])
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """One gateway for the tests of this module; each publishes what it needs."""
-    yield from start_bench(the_plan(), tmp_path_factory.mktemp("routes"))
+@pytest.fixture(scope="module", params=["in order", "by beginning"])
+def gateway(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bench]:
+    """A gateway for each way to find a part; each test publishes what it needs."""
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "by beginning":
+            patched.setattr(parts, "FEWEST", 1)
+            patched.setattr(parts, "MOST_COPIES", 100)
+        plan = the_plan()
+        is_tree = "matcher_tree" in parts.virtual_host(plan, RoutingState("bench"))["matcher"]
+        assert is_tree is (request.param == "by beginning")
+        yield from start_bench(plan, tmp_path_factory.mktemp("routes"))
 
 
 pieces = st.sampled_from([
