@@ -71,7 +71,10 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
 def _edge_headers(plan: Plan, hops: int) -> Json:
     """Return the mutation at the edge: removes headers that only we may set, adds the salt."""
     ours = (KEY_HEADER, "x-changeover-shadow", "x-changeover-system", TOLD_HEADER)
-    mutations: list[Json] = [{"remove": name} for name in (*ours, *segment_script.headers(plan))]
+    mutations: list[Json] = [{"remove": name} for name in ours]
+    # Whatever the plan says: routes of a later plan may look at more of them than this one's.
+    mutations.append({"remove_on_match": {"key_matcher": {
+        "prefix": segment_script.OURS, "ignore_case": True}}})
     mutations += forwarded.disbelieved(hops)
     # Envoy hashes one header as it is: salt and key are put together in one of ours.
     plain = plan.routing.plain_header

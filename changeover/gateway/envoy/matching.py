@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from changeover.gateway.envoy.segment_script import header_of
+from changeover.gateway.envoy.segment_script import header_of, is_always_set, standing
 from changeover.plan.routes import RouteSpec, Tested, TextTest
 from changeover.plan.routing import BUCKETS
 from changeover.plan.segments import SegmentSpec
@@ -28,16 +28,19 @@ def with_value(header: str) -> list[Json]:
 
 def of_segment(segment: SegmentSpec) -> Json:
     """Return the match of a segment's users; `domain.segment_matching` makes the same test."""
-    found = string(header_of(segment), _test(segment))
+    header = header_of(segment)
+    if segment.listed is not None:  # the script has looked into the list
+        said = standing(segment.listed, is_listed=not segment.is_inverted)
+        return string(header, {"contains": said})
+    found = string(header, _test(segment))
     if not segment.is_inverted:
         return found
-    # who has no value at all is outside of the group that is left out
-    return {**found, "invert_match": True, "treat_missing_header_as_empty": True}
+    # who has no value at all is outside of the group that is left out; the script says so itself
+    return {**found, "invert_match": True,
+            "treat_missing_header_as_empty": not is_always_set(segment)}
 
 
 def _test(segment: SegmentSpec) -> Json:
-    if segment.file is not None:  # the script has looked into the list
-        return {"exact": "1"}
     if segment.prefix is not None:
         return {"prefix": segment.prefix}
     if segment.suffix is not None:
