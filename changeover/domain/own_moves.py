@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 LOST = "lost"
@@ -26,7 +27,8 @@ class OwnMove:
         reason: Why.
         actor: The node, or the person who broke glass there.
         is_lost: Whether it was only cut off for too long: its users come back by themselves.
-        firing: `trigger`, `reason`, `second`, `evidence`, `scope`; empty when none fired.
+        firing: `trigger`, `reason`, `second`, `evidence`, `scope`, `is_urgent`; empty when none
+            fired.
         served_at: When its Envoy served it, ISO 8601; empty when that is not known.
     """
 
@@ -38,6 +40,20 @@ class OwnMove:
     is_lost: bool = False
     firing: Mapping[str, Any] = field(default_factory=dict)
     served_at: str = ""
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a return in steps is not enough: a person did it, or what fired was urgent."""
+        return bool(self.firing.get("is_urgent", True))
+
+    @property
+    def moment(self) -> datetime | None:
+        """When it was, aware; None when the node wrote no moment."""
+        try:
+            found = datetime.fromisoformat(self.at)
+        except ValueError:
+            return None
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
     @property
     def title(self) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from changeover.domain.own_moves import LOST
 from changeover.domain.routing import RoutingState
 from changeover.errors import EnvironmentProblem
 from changeover.gateway.envoy import streams
@@ -40,21 +41,13 @@ class BreakGlass(RoutesOnDisk):
             busy: Why the store is busy, when it is well otherwise and follows.
             facts: What else the journal is to say.
 
-        Returns the journal; one that is there already stays.
+        Returns the journal; one that is there already stays, unless it was to end by itself.
         """
+        said = {"reason": reason, "actor": actor, "at": now.isoformat(),
+                **({"busy": busy} if busy else {}), **facts}
         with self.locked(insists=True):
-            epoch, version = self.on_disk() or (0, 0)
             safe = self._safe_routes()
-            # The first journal stays: the store is to learn what moved users, not what came after.
-            entry = self.journal()
-            if entry is None:
-                entry = {
-                    "epoch": epoch + 1, "version": version + 1, "reason": reason,
-                    "actor": actor, "at": now.isoformat(),
-                }
-                if busy:
-                    entry["busy"] = busy
-                entry |= facts
+            entry = self._journal_with(said)
             safe = with_version(safe, f"{entry['epoch']}.{entry['version']}")
             # The journal first: killed in between, users have not moved, but nobody publishes
             # over it. The other way round users would have moved and no record would say so.
@@ -63,18 +56,41 @@ class BreakGlass(RoutesOnDisk):
             self._end_all_streams(entry, now)
         return entry
 
-    def reconcile(self, plan: Plan, state: RoutingState) -> None:
+    def _journal_with(self, said: Json) -> Json:
+        """Return the journal that is in force once somebody broke glass who says this.
+
+        The first one stays: the store is to learn what moved users, not what came after. Only a
+        node's word that it was lost does not: its users come back with the store, and whoever
+        breaks glass wants them to stay.
+        """
+        before = self.journal()
+        if before is None:
+            epoch, version = self.on_disk() or (0, 0)
+            return {"epoch": epoch + 1, "version": version + 1, **said}
+        if before.get(LOST) and not said.get(LOST):
+            return {"epoch": before["epoch"], "version": int(before["version"]) + 1, **said}
+        return before
+
+    def reconcile(self, plan: Plan, state: RoutingState, *, only: Json | None = None) -> bool:
         """Replace what break glass wrote by the store's state, and delete the journal.
 
         Args:
             plan: The migration's plan.
             state: The state that the store has now; everyone is at the baseline in it.
+            only: The journal that is known to be settled: nothing is done when by now it is
+                another one.
+
+        Returns:
+            Whether it was done.
         """
         with self.locked():
+            if only is not None and self.journal() != only:
+                return False
             replace_json(self.files.routes, self.routes_of(plan, state))
             self.end_streams(plan, state)
             # Last: while the journal is there, no other publisher writes routes.
             self.files.journal.unlink(missing_ok=True)
+            return True
 
     def _end_all_streams(self, entry: Json, now: datetime) -> None:
         """Have Envoy end all of the candidate's long connections; those of a journal only once."""

@@ -67,8 +67,9 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
     def prepare(self, plan: Plan, state: RoutingState) -> None:
         """Write everything Envoy starts with, and have Envoy check it.
 
-        Routes already on disk that are later than `state` stay; those of the same state are
-        written anew, because the plan may have changed. Nothing is written that Envoy refuses.
+        Routes already on disk that are later than `state` stay, as do those of break glass; those
+        of the same state are written anew, because the plan may have changed. Nothing is written
+        that Envoy refuses.
 
         Raises:
             InvalidPlan: Envoy refuses the configuration; its reason is the problem.
@@ -94,7 +95,9 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
             self.write_hops(plan)
             replace_json(self.files.clusters, clusters)
             self.write_safe(plan, state)
-            if (self.on_disk() or (-1, -1)) <= state.order:
+            # under a journal users stay where it sent them, until the store knows of it
+            is_broken = self.files.journal.exists()
+            if not is_broken and (self.on_disk() or (-1, -1)) <= state.order:
                 replace_json(self.files.routes, self.routes_of(plan, state))
                 self.end_streams(plan, state)
             elif not had_hops:

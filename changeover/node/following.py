@@ -49,8 +49,7 @@ class Following:
             card.want(state.order)
             card.state, before = state, (card.served, card.is_serving)
             # a store that hung may answer after users were sent back
-            if may_serve and self._moves.journal == journal:
-                self._moves.let_back(self._site.plan, state)
+            if may_serve and self._moves.let_back(self._site.plan, state, journal):
                 self._serve(state)
             else:
                 self._ask_envoy()

@@ -147,4 +147,4 @@ class Judging:
 
 def _as_fact(firing: Firing) -> dict[str, object]:
     return {"trigger": firing.trigger, "reason": firing.reason, "second": firing.at,
-            "evidence": dict(firing.evidence), "scope": firing.scope}
+            "evidence": dict(firing.evidence), "scope": firing.scope, "is_urgent": firing.is_urgent}

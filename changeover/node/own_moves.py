@@ -7,8 +7,8 @@
    and sends everyone back, since a node may not write what decides about users elsewhere.
 4. Only then the store's routes are published here, and the journal goes.
 
-A node that was only lost for `routing.lost_after` has its users back at once. What it did is kept
-in a file until it is recorded.
+A node that was only lost for `routing.lost_after` has its users back at once, unless somebody broke
+glass there meanwhile. What it did is kept in a file until it is recorded.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class OwnMoves:
         entry = self._gateway.break_glass(
             reason=reason, actor=actor, now=clock.now(), facts=facts)
         LOG.warning("sent everyone to the baseline without the store because %s", reason)
+        if entry.get(LOST):
+            self._remember(entry)
         order = int(entry["epoch"]), int(entry["version"])
         if self._gateway.serves_within(order, SERVED_SECONDS):
             self._served[str(entry["at"])] = clock.now().isoformat()
@@ -88,21 +90,34 @@ class OwnMoves:
             if len(left := unrecorded(kept, recorded)) < len(kept):
                 self._keep(left)
 
-    def let_back(self, plan: Plan, state: RoutingState) -> None:
+    def let_back(self, plan: Plan, state: RoutingState, journal: dict[str, Any] | None) -> bool:
         """Serve the store's state again; a move that is not recorded yet stays known.
+
+        Args:
+            plan: The plan in force.
+            state: What the store says.
+            journal: The move that the store knows of; None when there was none.
+
+        Returns:
+            Whether the store's state may be served: no, when there is another move by now.
 
         Raises:
             EnvironmentProblem, OSError: The files cannot be written.
         """
-        journal = self.journal
         if journal is None:
-            return
+            return self.journal is None
         if journal.get(LOST):
-            with self._lock:
-                kept = [each for each in self._kept() if each.get("at") != journal.get("at")]
-                self._keep([*kept, journal])
-        self._gateway.reconcile(plan, state)
+            self._remember(journal)
+        if not self._gateway.reconcile(plan, state, only=journal):
+            return False
         LOG.info("serves the store's routes again: %s", state.describe())
+        return True
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        """Keep a move whose journal may go, or be replaced, before it is recorded."""
+        with self._lock:
+            kept = [each for each in self._kept() if each.get("at") != entry.get("at")]
+            self._keep([*kept, entry])
 
     def _kept(self) -> list[dict[str, Any]]:
         # none, or a file that a full disk cut short

@@ -16,8 +16,8 @@ WANTED_GRACE_SECONDS = 3.0
 class Overdue:
     """Knows why everyone must go back although no trigger of the observer fired.
 
-    `look` and `node_calls` belong to threads that talk to the store, the others to the one that
-    rolls back.
+    `look`, `node_calls` and `no_node_calls` belong to threads that talk to the store, the others to
+    the one that rolls back.
 
     Args:
         site: The migration on this machine.
@@ -27,7 +27,7 @@ class Overdue:
         self._site, self._following = site, Following(site)
         self._wanted_since: tuple[tuple[int, int], float] | None = None
         self._failed: tuple[tuple[int, int], str] | None = None
-        self._by_node: tuple[int, str] | None = None
+        self._by_node: tuple[tuple[int, int], str] | None = None
         self._not_before = float("-inf")
 
     def look(self, state: RoutingState) -> None:
@@ -58,15 +58,22 @@ class Overdue:
             self._failed = state.order, reason
 
     def node_calls(self, state: RoutingState, reason: str) -> None:
-        """Note that a gateway node sent its users back in a state's epoch."""
-        self._by_node = state.epoch, reason
+        """Note that a gateway node sent its users back; called again while that is so.
+
+        It is about this very state: whatever changes it, what the node did is looked at anew.
+        """
+        self._by_node = state.order, reason
+
+    def no_node_calls(self) -> None:
+        """Note that nothing is left which gateway nodes did and everyone has to follow."""
+        self._by_node = None
 
     def reason(self, state: RoutingState) -> str | None:
         """Return why a rollback is needed that nobody did in time; None when none is."""
         failed, by_node = self._failed, self._by_node
         if failed is not None and failed[0] == state.order:
             return failed[1]
-        is_called = by_node is not None and by_node[0] == state.epoch
+        is_called = by_node is not None and by_node[0] == state.order
         if by_node is not None and is_called and time.monotonic() > self._not_before:
             return by_node[1]
         return self._following.due(state)

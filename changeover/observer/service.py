@@ -339,9 +339,9 @@ class Observer:
         while not self.stop.wait(self.nodes.pause):
             self._with_store("what gateway nodes measure is not read",
                              lambda: self.nodes.poll(self.traffic.state))
-            if self.nodes.untold:
-                self._with_store("what gateway nodes did is not recorded",
-                                 lambda: self.nodes_moves.settle(self.nodes.untold))
+            # also without any: what a node called for before may be settled by now
+            self._with_store("what gateway nodes did is not recorded",
+                             lambda: self.nodes_moves.settle(self.nodes.untold))
 
     def _watch_gates(self) -> None:
         """Say what the gates would say now; harm that is shown rolls back at once."""

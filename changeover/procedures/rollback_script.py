@@ -115,18 +115,25 @@ fi
 """
 
 _BODY = """\
-# 1. The next version of what is served; a journal that is there already stays as it is.
-if [ -f "$gateway/break-glass.json" ]; then
-    epoch=$(sed -n 's/.*"epoch": *\\([0-9]*\\).*/\\1/p' "$gateway/break-glass.json")
-    version=$(sed -n 's/.*"version": *\\([0-9]*\\).*/\\1/p' "$gateway/break-glass.json")
+# 1. The next version of what is served; a journal that is there already stays as it is. Only that
+# of a gateway node that was cut off does not: its users would come back with the database.
+journal=$gateway/break-glass.json
+is_new=yes
+if [ -f "$journal" ]; then
+    epoch=$(sed -n 's/.*"epoch": *\\([0-9]*\\).*/\\1/p' "$journal")
+    version=$(sed -n 's/.*"version": *\\([0-9]*\\).*/\\1/p' "$journal")
+    is_new=$(sed -n 's/.*"lost": *true.*/yes/p' "$journal")
+    [ "$is_new" != yes ] || version=$((version + 1))
 else
     present=$(sed -n 's/.*"version_info": *"\\([0-9]*\\)[.]\\([0-9]*\\)".*/\\1 \\2/p' \\
         "$gateway/routes.json" 2>/dev/null)
     epoch=$((${present%% *}0 / 10 + 1))
     version=$((${present##* }0 / 10 + 1))
+fi
+if [ "$is_new" = yes ]; then
     printf '{"epoch": %s, "version": %s, "reason": "%s", "actor": "rollback.sh", "at": "%s"}' \\
         "$epoch" "$version" "$reason" "$(date -u +%Y-%m-%dT%H:%M:%S+00:00)" \\
-        > "$gateway/.journal.$$" && mv "$gateway/.journal.$$" "$gateway/break-glass.json" || exit 2
+        > "$gateway/.journal.$$" && mv "$gateway/.journal.$$" "$journal" || exit 2
 fi
 
 # 2. Envoy watches the file: a rename beside it is taken at once, whole.

@@ -73,7 +73,8 @@ def join(store: Store, who: Identity) -> Identity:
         The node with the moment of its start, which tells it from a later start with the same home.
 
     Raises:
-        Refused: Another home's node of this name is at work.
+        Refused: Another home's node of this name is at work, or did something while it was cut off
+            that is not recorded yet.
     """
     with store.begin(is_durable=False) as session:
         now = time_of(session)
@@ -102,6 +103,13 @@ def _new(who: Identity, now: datetime) -> dict[str, Any]:
 
 
 def _refuse_beside(other: GatewayNode, now: datetime) -> None:
+    # the row goes to the new one: everyone must have followed that node before
+    if other.unrecorded:
+        raise Refused(
+            f"not started because what the gateway node {other.name} of another home did while it "
+            "was cut off is not recorded yet",
+            next_step="The observer records it within a second: start it, see `changeover "
+            "status`, then start this node again")
     if other.state is NodeState.GONE or other.is_silent(now):
         return
     raise Refused(

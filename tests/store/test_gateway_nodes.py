@@ -53,6 +53,22 @@ def test_a_copy_of_a_home_takes_the_name_from_the_node_that_started_before(store
     assert not gateway_nodes.sign(store, first, READY)
 
 
+def test_a_home_that_has_not_told_everything_keeps_its_name(store: Store) -> None:
+    """The row has what that node did: another home would take it over, and nobody would follow."""
+    move = {"at": "2026-01-01T00:00:00+00:00", "epoch": 1, "reason": "slow"}
+    assert gateway_nodes.sign(store, gateway_nodes.join(store, EDGE), replace(
+        READY, state=NodeState.GONE, own_moves=(move,)))
+    with pytest.raises(Refused, match="while it was cut off is not recorded yet"):
+        gateway_nodes.join(store, OTHER)
+    # the same home tells it again
+    gateway_nodes.join(store, EDGE)
+    assert gateway_nodes.sign(store, EDGE, replace(
+        READY, state=NodeState.GONE, own_moves=(move,)))
+    gateway_nodes.note_recorded(store, "shop", "edge-1", move["at"])
+    gateway_nodes.join(store, OTHER)
+    assert known(store).home == "another home"
+
+
 def test_a_row_of_an_earlier_start_is_taken_over(store: Store) -> None:
     """A database that was restored may know the start before this one."""
     first = gateway_nodes.join(store, EDGE)

@@ -298,6 +298,18 @@ def test_break_glass_sends_everyone_to_the_baseline(bench: Bench) -> None:
     assert wait_for(bench.gateway.served) == (1, 5)
 
 
+def test_prepare_leaves_users_where_break_glass_sent_them(bench: Bench) -> None:
+    """Also when the store's epoch went on since: it does not know of them yet."""
+    bench.move(Mode.CANDIDATE_ONLY, 10_000)
+    bench.gateway.break_glass(reason="wrong sums", actor="Ana", now=NOW)
+    later = replace(bench.state, version=9, epoch=4)
+    bench.gateway.prepare(bench.plan, later)
+    wait_for(lambda: _get(bench).json()["served_by"] == "baseline")
+    assert bench.gateway.on_disk() == (1, bench.state.version + 1)
+    bench.gateway.reconcile(bench.plan, later)
+    assert bench.gateway.on_disk() == (4, 9)
+
+
 def test_prepare_refuses_what_envoy_would_refuse(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,22 @@ def test_script_brings_everyone_back_from_every_stage(
     assert not (tmp_path / "pwned").exists()
 
 
+def test_script_goes_further_than_a_node_that_was_only_lost(bench: Bench, tmp_path: Path) -> None:
+    """That node's users would come back with the database; those of the script do not."""
+    script, path = write_rollback_script(bench.plan, bench.gateway.files, tmp_path / "rescue"), \
+        tools(tmp_path / "bin", "curl")
+    bench.move(Mode.GRADUAL, 5_000)
+    lost = bench.gateway.break_glass(
+        reason="cut off", actor="node", now=clock.now(), facts={"lost": True})
+    for _ in range(2):
+        assert run(script, path, "wrong sums").returncode == 0
+        journal = bench.gateway.journal()
+        assert journal is not None
+        assert (journal["epoch"], journal["version"], journal["reason"], journal["actor"]) == (
+            lost["epoch"], lost["version"] + 1, "wrong sums", "rollback.sh")
+        assert "lost" not in journal
+
+
 def test_script_pulls_levers_only_when_told(tmp_path: Path) -> None:
     """Commands and posts run with what they were given; a failing one is told."""
     plan = make_plan(

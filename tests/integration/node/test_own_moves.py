@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 import httpx
 import pytest
 
+from changeover import clock
 from changeover.domain.routing import Mode
 from changeover.store import audit, firings, rollbacks
 from tests.integration.node.conftest import Begin, Fleet, Link, Node, link_of
@@ -177,6 +178,25 @@ def test_a_lost_node_sends_its_users_to_the_baseline_and_lets_them_back(begin: B
     wait_settled(fleet, edge)
     wait_for(lambda: kinds(fleet)["gateway_node.lost"] == 2, what="the second time is told")
     assert audit.verify(fleet.store, "bench") == []
+
+
+def test_who_breaks_glass_at_a_lost_node_sends_everyone_back(begin: Begin) -> None:
+    """Its users are at the baseline already, and would come back with the store."""
+    listen = f"127.0.0.1:{free_port()}"
+    fleet = begin(routing={"listen": listen, "lost_after": "5s"}, guardrails=NO_FAST_PATH)
+    fleet.start_observer()
+    edge, link = cut_off(fleet)
+    wait_back(edge)
+    edge.gateway.break_glass(reason="wrong sums", actor="ann", now=clock.now())
+    assert "wrong sums" in edge.ready().text
+    link.is_cut = False
+    wait_settled(fleet, edge)
+    state = fleet.state()
+    assert (state.mode, state.epoch) == (Mode.EMERGENCY_ROLLBACK, 1)
+    event, = audit.of_kind(fleet.store, "bench", "gateway_node.rolled_back")
+    assert (event.actor, event.data["reason"]) == ("ann", "wrong sums")
+    assert kinds(fleet)["gateway_node.lost"] == 1
+    assert edge.ask(10) == {"baseline": 10}
 
 
 def test_nobody_is_sent_to_a_baseline_that_is_gone(begin: Begin) -> None:
