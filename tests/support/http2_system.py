@@ -2,7 +2,7 @@
 
 Answers with what it got, as JSON: method, scheme, host, path, headers, and the body's size. Paths:
 `/health`, `/size/N` (a body of N bytes), `/reset` (ends the stream), `/goaway` (answers, and takes
-no further request on this connection), `/status/N`.
+no further request on this connection), `/status/N`. A websocket (RFC 8441) gets back what it sends.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 
 from tests.support.background import in_background
 
@@ -74,6 +75,8 @@ class _Talk:
         self._unsent: dict[int, bytes] = {}
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=False, header_encoding=None, validate_inbound_headers=False))
+        self._h2.local_settings[h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
+        self._h2.local_settings.acknowledge()
         self._h2.initiate_connection()
         self._flush()
 
@@ -82,11 +85,20 @@ class _Talk:
             stream = getattr(event, "stream_id", 0) or 0
             if isinstance(event, h2.events.RequestReceived):
                 self._streams[stream] = _request(event.headers)
+                if self._streams[stream]["method"] == "CONNECT":
+                    self._system.requests.append(self._streams[stream])
+                    self._h2.send_headers(stream, [(":status", "200")])
             elif isinstance(event, h2.events.DataReceived):
                 self._streams[stream]["size"] += len(event.data or b"")
                 self._h2.acknowledge_received_data(event.flow_controlled_length or 0, stream)
+                if self._streams[stream]["method"] == "CONNECT":
+                    self._h2.send_data(stream, event.data or b"")
             elif isinstance(event, h2.events.StreamEnded):
-                self._answer(stream, self._streams.pop(stream))
+                request = self._streams.pop(stream)
+                if request["method"] == "CONNECT":
+                    self._h2.end_stream(stream)
+                else:
+                    self._answer(stream, request)
             elif isinstance(event, h2.events.StreamReset):
                 self._unsent.pop(stream, None)
         for stream in list(self._unsent):

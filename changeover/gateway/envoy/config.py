@@ -101,7 +101,7 @@ def render_routes(plan: Plan, state: RoutingState) -> Json:
         "max_direct_response_body_size_bytes": 16 * LONGEST_REASON,
         "request_headers_to_remove": [*protocol.ENVOYS_OWN, *user_key.removed(plan),
                                       *segment_script.headers(plan)],
-        **hop.removed(plan),
+        **hop.removed(),
         "virtual_hosts": [limits.limited(plan, virtual_host(plan, state))],
     }
     return with_version({"resources": [found]}, version_of(state))

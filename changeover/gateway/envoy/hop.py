@@ -41,11 +41,6 @@ def has(plan: Plan, name: System) -> bool:
     return is_limited or rewriting.is_needed(plan, name)
 
 
-def has_any(plan: Plan) -> bool:
-    """Whether any system is reached through the second hop."""
-    return any(has(plan, name) for name in System)
-
-
 def behind(name: System) -> str:
     """Return the name of the cluster that the hop of a system leads to."""
     return f"{name}_behind"
@@ -89,10 +84,11 @@ def hop(name: str, at: Json, plan: Plan, system: System, *, stat_prefix: str) ->
     }
 
 
-def filters(plan: Plan) -> list[Json]:
-    """Return the users' filter that notes the flags of a hop's answer, and takes them off."""
-    if not has_any(plan):
-        return []
+def filters() -> list[Json]:
+    """Return the users' filter that notes the flags of a hop's answer, and takes them off.
+
+    It is there without a hop, too: an Envoy that runs on may get one from a later plan.
+    """
     noted = {"metadata_namespace": _NOTES, "key": _NOTED, "type": "STRING"}
     return [{"name": "envoy.filters.http.header_to_metadata", "typed_config": {
         "@type": _TYPE + "extensions.filters.http.header_to_metadata.v3.Config",
@@ -100,9 +96,9 @@ def filters(plan: Plan) -> list[Json]:
     }}]
 
 
-def log_field(plan: Plan) -> Json:
-    """Return the log's field with these flags; nothing without a hop."""
-    return {_FIELD: f"%DYNAMIC_METADATA({_NOTES}:{_NOTED})%"} if has_any(plan) else {}
+def log_field() -> Json:
+    """Return the log's field with these flags."""
+    return {_FIELD: f"%DYNAMIC_METADATA({_NOTES}:{_NOTED})%"}
 
 
 def flags_in(line: Json) -> frozenset[str]:
@@ -115,9 +111,9 @@ def flags_in(line: Json) -> frozenset[str]:
     return frozenset(found) - {"-"}
 
 
-def removed(plan: Plan) -> Json:
+def removed() -> Json:
     """Return what the users' routes take off answers that nobody was asked again after."""
-    return {"response_headers_to_remove": [NOT_SENT]} if has_any(plan) else {}
+    return {"response_headers_to_remove": [NOT_SENT]}
 
 
 def _manager(plan: Plan, system: System, stat_prefix: str) -> Json:
@@ -140,7 +136,9 @@ def _manager(plan: Plan, system: System, stat_prefix: str) -> Json:
         # A request at the user's limit arrives with the gateway's headers on top.
         "common_http_protocol_options": protocol.common(spare=20),
         **protocol.accepted(),
-        "local_reply_config": {"mappers": _own_answers(plan)},
+        # A websocket for a system of HTTP/2 comes to its hop as extended CONNECT.
+        "http2_protocol_options": {"allow_connect": True},
+        "local_reply_config": {"mappers": _own_answers()},
         # The system's cluster comes from a watched file, which Envoy reads later.
         "route_config": {"name": "hop", "validate_clusters": False, "virtual_hosts": [host]},
         "http_filters": [{
@@ -154,17 +152,15 @@ def _manager(plan: Plan, system: System, stat_prefix: str) -> Json:
     }
 
 
-def _own_answers(plan: Plan) -> list[Json]:
+def _own_answers() -> list[Json]:
     """Return how the hop marks its own answers: which of them the users' route may try again."""
-    not_sent = {NOT_SENT: "1"}
-    # only where the users' listener takes it off again
-    flags = {FLAGS: "%RESPONSE_FLAGS%"} if has_any(plan) else {}
+    not_sent, flags = {NOT_SENT: "1"}, {FLAGS: "%RESPONSE_FLAGS%"}
     return [
         # A full candidate: nothing was sent.
         {**_mapper(["UO"], {**not_sent, **flags}), "status_code": OVERFLOW_STATUS},
         # A dead one: nothing was sent either, and it counts as its failure.
         _mapper(["UF", "UH"], {**not_sent, **flags}),
-        *([_mapper([], flags)] if flags else []),
+        _mapper([], flags),
     ]
 
 

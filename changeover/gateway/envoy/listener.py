@@ -56,7 +56,7 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
             "http_filters": [*segment_script.filters(plan, files), *user_key.filters(plan),
-                             *subsets.filters(plan), *taps, *hop.filters(plan), {
+                             *subsets.filters(plan), *taps, *hop.filters(), {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
                     "@type": _TYPE + "extensions.filters.http.router.v3.Router",
@@ -124,7 +124,7 @@ def _access_log(plan: Plan, files: GatewayFiles) -> Json:
                     "i": "%REQ(X-REQUEST-ID)%",
                     **grpc.log_field(plan),
                     **subsets.log_field(plan),
-                    **hop.log_field(plan),
+                    **hop.log_field(),
                 }
             },
         },

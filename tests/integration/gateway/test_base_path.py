@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -201,7 +202,7 @@ def test_rollbacks_lead_to_the_baselines_own_path(two: Two, tmp_path: Path) -> N
 
 def test_gateway_that_runs_on_follows_a_plan_that_got_a_path(two: Two, tmp_path: Path) -> None:
     """Envoy outlives `changeover up`, and gateways on other machines follow the plan by
-    themselves: nobody is sent to a hop that is not there.
+    themselves: nobody is sent to a hop that is not there, and its failures are told.
     """
     systems = two.bench.plan.systems
     ports = [each.places[0].port for each in (systems.baseline, systems.candidate)]
@@ -220,6 +221,20 @@ def test_gateway_that_runs_on_follows_a_plan_that_got_a_path(two: Two, tmp_path:
         wait_for(lambda: asking.sees("/x")["path"] == "/v1/x", what="the path")
         subprocess.run([script, "of the plan before"], check=True, capture_output=True)
         assert asking.sees("/x")["path"] == "/v1/x"
+        gone = own.model_copy(update={"baseline": own.baseline.model_copy(
+            update={"url": f"http://127.0.0.1:{free_port()}/v1"})})
+        bench.gateway.prepare(before.model_copy(update={"systems": gone}), bench.state)
+        wait_for(lambda: httpx.post(bench.url, timeout=LONGEST_PAUSE).status_code == 503,
+                 what="a baseline that is gone")
+        answer = httpx.post(bench.url, timeout=LONGEST_PAUSE)
+        assert not [name for name in answer.headers if name.startswith("x-changeover")]
+        wait_for(lambda: last_error(bench) is ErrorClass.CONNECT, what="the failure in the log")
+
+
+def last_error(bench: Bench) -> ErrorClass | None:
+    """Return why the last request in the log failed; None when it did not."""
+    outcomes = [classify(entry) for entry in Tailer(bench.gateway.files.access_log, {}).read()]
+    return outcomes[-1].error if outcomes and outcomes[-1] is not None else None
 
 
 @pytest.fixture
@@ -267,6 +282,38 @@ def test_system_of_http2_is_asked_below_its_path(tmp_path: Path) -> None:
         assert reaching.get(plan.systems.candidate, "/orders?x", timeout=20).status_code == 200
         assert {(each["path"], each["host"]) for each in new.requests[-3:]} == {
             ("/v2/orders?x", "new.example")}
+
+
+def test_websockets_reach_systems_of_http2_below_a_path(tmp_path: Path) -> None:
+    """Both systems, and the baseline again after the rollback script."""
+    ports, old, new = (free_port(), free_port()), Http2System("old"), Http2System("new")
+    http2 = {"protocol": "http2", **PATIENCE}
+    plan = plan_of({"url": f"http://127.0.0.1:{ports[0]}/v1", **http2},
+                   {"url": f"http://127.0.0.1:{ports[1]}/v2", **http2})
+    with old.serving(ports[0]), new.serving(ports[1]), serving(plan, tmp_path) as bench:
+
+        def path_of_websocket(system: Http2System) -> str:
+            system.requests.clear()
+            host, port = plan.routing.listen.split(":")
+            with socket.create_connection((host, int(port)), timeout=LONGEST_PAUSE) as user:
+                user.sendall(b"GET /live HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\n"
+                             b"connection: upgrade\r\n\r\n")
+                answer = user.makefile("rb")
+                assert answer.readline().startswith(b"HTTP/1.1 101 ")
+                while answer.readline() != b"\r\n":
+                    pass
+                user.sendall(b"hello")
+                assert answer.read(5) == b"hello"
+            return str(system.requests[-1]["path"])
+
+        assert path_of_websocket(new) == "/v2/live"
+        bench.move(Mode.BASELINE_ONLY)
+        assert path_of_websocket(old) == "/v1/live"
+        script = write_rollback_script(plan, bench.gateway.files, tmp_path / "rescue")
+        bench.move(Mode.CANDIDATE_ONLY, BUCKETS)
+        assert path_of_websocket(new) == "/v2/live"
+        subprocess.run([script, "why"], check=True, capture_output=True)
+        assert path_of_websocket(old) == "/v1/live"
 
 
 def test_dead_candidate_costs_no_request_and_the_baseline_gets_its_own_path(two: Two) -> None:
