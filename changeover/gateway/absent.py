@@ -18,6 +18,7 @@ from changeover.plan.model import Plan
 class AbsentGateway(Gateway):
     """Confirms everything at once; nodes confirm for themselves, in the store."""
 
+    is_here = False
     _order: tuple[int, int] | None = None
 
     def publish(

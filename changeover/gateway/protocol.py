@@ -45,9 +45,13 @@ class Serving:
 
 
 class TrafficGateway(Protocol):
-    """Sends users to the systems. `name` distinguishes the gateways of one migration."""
+    """Sends users to the systems. `name` distinguishes the gateways of one migration.
+
+    `is_here` is False where there is none on this machine.
+    """
 
     name: str
+    is_here: bool
 
     def publish(
         self, plan: Plan, state: RoutingState, *, timeout: float | None = None

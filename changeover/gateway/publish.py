@@ -57,6 +57,8 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
         name: Distinguishes it from other gateways of the same migration, in samples too.
     """
 
+    is_here = True
+
     def __init__(
         self, files: GatewayFiles, *, patience: float = PATIENCE_SECONDS, name: str = MAIN_GATEWAY
     ) -> None:

@@ -7,7 +7,8 @@
 3. A process that stood still finds its proof old when it wakes up. It does nothing until it has
    asked, and gives up when another one led meanwhile: the process begins anew, and waits.
 4. A store that is away gives the lead to nobody. Whoever led goes on: its gateway's users must be
-   able to go back (break glass), and the store is told later, as ever.
+   able to go back (break glass), and the store is told later, as ever. A spare has no gateway, so
+   it is never alone: it only waits.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Leading:
         self._lock = LeadLock(store, lead, is_spare=self.is_spare)
         self._store, self._migration, self._name = store, migration, name
         self._proved = float("-inf")
-        self._doubts, self._alone_at = 0, float("-inf")
+        self._doubts, self._alone_at, self._away_at = 0, float("-inf"), float("-inf")
         self.lost = threading.Event()
         self.digest = ""
         """Of the plan with which it leads."""
@@ -78,7 +79,7 @@ class Leading:
                     LOG.info("leads the observers of %s", self._migration)
                     return True
                 problem = f"another observer of {self._migration} leads: this one waits"
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001  a spare that ends is started by nobody
                 self._lock.release()
                 problem = f"this observer waits: {error}"
             if problem != said:
@@ -93,6 +94,11 @@ class Leading:
         heartbeats.beat(
             self._store, heartbeats.service_of(self._migration, service(self._name)),
             pid=os.getpid(), now=clock.now())
+
+    def give_up(self) -> None:
+        """Give the lead away before anything was done with it."""
+        self._lock.release()
+        self._proved = float("-inf")
 
     def plan_digest(self) -> str:
         """Return the digest of the plan that is in force now; empty without one.
@@ -140,14 +146,15 @@ class Leading:
             leads = self._lock.take() and self._lock.was_last()
         except StoreError:
             self._lock.release()
-            self._alone_at = _now()
+            self._alone_at = self._away_at = _now()
             return True
         if leads:
             self._prove(before)
         return leads
 
     def _prove(self, at: float) -> None:
-        self._proved, self._doubts, self._alone_at = at, 0, float("-inf")
+        self._proved, self._doubts = at, 0
+        self._alone_at = self._away_at = float("-inf")
 
     @property
     def _is_proved(self) -> bool:
@@ -156,7 +163,7 @@ class Leading:
     @property
     def _is_alone(self) -> bool:
         """Whether the store did not answer a moment ago: it gives the lead to nobody then."""
-        return _now() - self._alone_at < ALONE_SECONDS
+        return not self.is_spare and _now() - self._alone_at < ALONE_SECONDS
 
     def may_act(self) -> bool:
         """Whether this observer may judge and act now; its loop asks ten times a second."""
@@ -177,12 +184,17 @@ class Leading:
 
         Raises:
             NotLeading: Another one leads, or may.
+            StoreError: The proof hangs: the store counts as away, and users go back without it.
         """
         # the end of the process: what was done before is still to be saved
-        is_end = self.lost.is_set() and threading.current_thread() is threading.main_thread()
-        is_sure = not self.lost.is_set() and (self._is_proved or self._is_alone)
-        if not is_end and not is_sure:
-            raise NotLeading(f"not done because another observer of {self._migration} may lead")
+        if self.lost.is_set() and threading.current_thread() is threading.main_thread():
+            return
+        if not self.lost.is_set():
+            if self._is_proved or (self._is_alone and _now() - self._away_at < ALONE_SECONDS):
+                return
+            if self._is_alone:
+                raise StoreError("the store does not answer who leads the observers")
+        raise NotLeading(f"not done because another observer of {self._migration} may lead")
 
 
 def service(name: str) -> str:

@@ -159,6 +159,8 @@ class Observer:
             self.log.run("log rotation", self._rotate)
         self.log.run("last samples", lambda: self.unsaved.save(self.store, self.site.migration))
         self.log.run("last sums by bucket", self.slices.save)
+        self.log.run("last messages", lambda: self.traffic.notices.flush(
+            self.store, self.site.migration))
 
     def _read_log(self) -> None:
         unreadable = self._tailer.unreadable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import signal
 import sys
@@ -10,10 +10,13 @@ import threading
 from collections.abc import Callable
 
 from changeover.errors import StoreError
-from changeover.observer.leading import Leading
+from changeover.observer.leading import WAIT_SECONDS, Leading
 from changeover.observer.service import observe
 from changeover.site.service_main import end_when_amended
 from changeover.site.site import Site
+from changeover.store.leading import end_idle_transactions
+
+LOG = logging.getLogger("changeover.observer")
 
 
 def serve(
@@ -34,26 +37,42 @@ def serve(
     # only a note: the loop ends at its next turn and saves what it has
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if leading is not None and not leading.wait(stop):
+    if leading is None:
+        site = site_of()
+        observer = observe(site, api_url or None, stop)
+        end_when_amended(site)
+        observer.run()
         return
-    if leading is not None:
-        leading.watch(stop)
-        # before the plan: an older digest only has the process begin once more
-        leading.digest = leading.plan_digest()
-    site = site_of()
-    observer = observe(site, api_url or None, stop)
-    end_when_amended(site, leading.digest if leading is not None else "")
-    if leading is not None:
-        site.store.fence = leading.require
-        observer.may_act = leading.may_act
+    led = _led_site(leading, site_of, stop)
+    if led is None:
+        return
+    end_idle_transactions(led.store)
+    observer = observe(led, api_url or None, stop)
+    amended = end_when_amended(led, leading.digest)
+    led.store.fence = leading.require
+    observer.may_act = leading.may_act
     observer.run()
-    if leading is not None and (leading.lost.is_set() or _is_amended(leading)):
+    # no supervisor starts a spare again
+    if leading.lost.is_set() or (leading.is_spare and amended.is_set()):
         # all threads end by it, whatever they are about to do
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
-def _is_amended(leading: Leading) -> bool:
-    """Whether a spare ends because the plan is another one: no supervisor starts it again."""
-    with contextlib.suppress(StoreError):
-        return leading.is_spare and leading.plan_digest() not in ("", leading.digest)
-    return False
+def _led_site(
+    leading: Leading, site_of: Callable[[], Site], stop: threading.Event
+) -> Site | None:
+    """Wait for the lead, and return the migration with the plan of that moment; None at the end."""
+    while leading.wait(stop):
+        try:
+            # before the plan: an older digest only has the process begin once more
+            leading.digest = leading.plan_digest()
+            site = site_of()
+        except StoreError as error:
+            # the database went away in between: somebody else may be faster
+            LOG.info("this observer waits: %s", error)
+            leading.give_up()
+            stop.wait(WAIT_SECONDS)
+            continue
+        leading.watch(stop)
+        return site
+    return None

@@ -229,6 +229,14 @@ class Traffic:
             return RolledBack(started.state.epoch, None)
         how = " in steps" if started.state.mode is Mode.RETURNING else ""
         LOG.warning("rolled back to the baseline%s because %s", how, reason)
+        if not self.site.gateway.is_here:
+            self.notices.put(
+                Severity.CRITICAL,
+                f"{self.plan.migration}: nobody asked the main machine's gateway",
+                f"A spare observer took everyone back: {reason}. The nodes confirm it themselves, "
+                "but the gateway of `changeover up` may still send users to the candidate. Take "
+                "that machine out of the load balancer, or run `changeover rollback "
+                "--break-glass` there")
         return RolledBack(started.state.epoch, clock.now())
 
     def _no_way_back(self, reason: str) -> Refused:

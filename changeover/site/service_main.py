@@ -38,7 +38,7 @@ def service_parser(name: str, description: str | None, epilog: str) -> argparse.
     return parser
 
 
-def end_when_amended(site: Site, digest: str = "") -> None:
+def end_when_amended(site: Site, digest: str = "") -> threading.Event:
     """End this process, as SIGTERM does, once its migration's plan is another one.
 
     The supervisor starts it again at once, with the plan that is in force then.
@@ -46,7 +46,11 @@ def end_when_amended(site: Site, digest: str = "") -> None:
     Args:
         site: The migration.
         digest: Of the plan as it is stored; by default that of the site's plan.
+
+    Returns:
+        An event that is set when it ends the process.
     """
+    amended = threading.Event()
     own = digest or plans.digest_of(site.plan)
 
     def watch() -> None:
@@ -57,10 +61,12 @@ def end_when_amended(site: Site, digest: str = "") -> None:
                 if plans.digest(site.store, site.migration) not in ("", own):
                     # by a signal: the service ends as ever, and saves what it has
                     LOG.info("the plan was amended: this process ends and is started again")
+                    amended.set()
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
 
     threading.Thread(target=watch, name="plan", daemon=True).start()
+    return amended
 
 
 def log_to_stderr(service: str) -> None:

@@ -5,18 +5,30 @@ does not say anything on its session, and the server ends that after `SESSION_SE
 
 The main machine's observer comes first: it has the users' main gateway. While it is there it holds
 a second lock, with others of its machine, and an observer of another machine neither takes the
-lead nor keeps it.
+lead nor keeps it. Whoever asks whether it is there looks at the server's list of locks: taking a
+lock for a moment would look to another one as if the main observer were there.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, String, func, select, text
+from sqlalchemy import (
+    Connection,
+    NullPool,
+    String,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,6 +41,26 @@ from changeover.store.upserts import replace_in
 
 SESSION_SECONDS = 5
 """The server ends a session that said nothing for so long (PostgreSQL 14 or later)."""
+IDLE_SECONDS = 10
+"""So long a transaction of a leader may stand still, however busy its machine is."""
+_SESSION = (
+    f"SET idle_session_timeout = {SESSION_SECONDS * 1000}",
+    # for what is older than 14: the end of a machine, if not of a process that stands still
+    "SET tcp_keepalives_idle = 1", "SET tcp_keepalives_interval = 1",
+    "SET tcp_keepalives_count = 3", f"SET tcp_user_timeout = {SESSION_SECONDS * 1000}",
+)
+_ANSWERS_WITHIN = {
+    "connect_timeout": 2, "tcp_user_timeout": 2000, "keepalives": 1, "keepalives_idle": 1,
+    "keepalives_interval": 1, "keepalives_count": 2}
+"""Whatever the store's address says: a proof that hangs proves nothing."""
+_OWN = text("SELECT current_setting('changeover.lead', true)")
+_HOLDERS = text("""
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND classid::bigint = :high AND objid::bigint = :low
+  AND (:is_own = 0 OR pid = pg_backend_pid())
+""")
 
 
 class LeadRow(Base):
@@ -77,6 +109,7 @@ class LeadLock:
         self._connection: Connection | None = None
         self._key = _key(f"changeover observer {lead.migration}")
         self._main_key = _key(f"changeover main observer {lead.migration}")
+        self._mark = ""
 
     @property
     def is_open(self) -> bool:
@@ -91,7 +124,8 @@ class LeadLock:
         """
         with self._clear():
             connection = self._opened()
-            if self._is_spare and not self._is_free(connection, self._main_key):
+            self._require_own(connection)
+            if self._is_spare and self._holders(connection, self._main_key):
                 return False
             return bool(connection.scalar(select(func.pg_try_advisory_lock(self._key))))
 
@@ -123,8 +157,10 @@ class LeadLock:
         """
         with self._clear():
             connection = self._opened()
-            connection.execute(select(1))
-            return not self._is_spare or self._is_free(connection, self._main_key)
+            self._require_own(connection)
+            if not self._holders(connection, self._key, is_own=True):
+                raise StoreError("the session of the lead has lost its lock")
+            return not self._is_spare or not self._holders(connection, self._main_key)
 
     def release(self) -> None:
         """End the session, and give the lock away."""
@@ -149,21 +185,55 @@ class LeadLock:
 
     def _opened(self) -> Connection:
         if self._connection is None:
-            opened = self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            own = create_engine(
+                self._store.engine.url, poolclass=NullPool, hide_parameters=True,
+                connect_args=_ANSWERS_WITHIN)
             # at once: whoever is refused below gives it back by `release`
-            self._connection = opened
-            # before 14 there is no such setting: then only the end of a process gives the lead away
-            with suppress(DBAPIError):
-                opened.execute(text(f"SET idle_session_timeout = {SESSION_SECONDS * 1000}"))
-            if not self._is_spare:
-                opened.execute(select(func.pg_advisory_lock_shared(self._main_key)))
+            self._connection = own.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._begin(self._connection)
         return self._connection
 
-    def _is_free(self, connection: Connection, key: int) -> bool:
-        is_free = bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
-        if is_free:
-            connection.execute(select(func.pg_advisory_unlock(key)))
-        return is_free
+    def _begin(self, opened: Connection) -> None:
+        """Make the session one that ends early, and note that it is this process's own."""
+        for setting in _SESSION:
+            # one that this server does not know
+            with suppress(DBAPIError):
+                opened.execute(text(setting))
+        self._mark = secrets.token_hex(16)
+        opened.execute(select(func.set_config("changeover.lead", self._mark, False)))
+        self._require_own(opened)
+        if not self._is_spare:
+            opened.execute(select(func.pg_advisory_lock_shared(self._main_key)))
+
+    def _require_own(self, connection: Connection) -> None:
+        """Refuse a session that others use, too: all of them would have its locks."""
+        if connection.scalar(_OWN) != self._mark:
+            raise StoreError(
+                "the lead is not kept because the store's address is that of a pool that gives "
+                "each statement another session",
+                next_step="Give the observer the address of the database itself, or of a pool by "
+                "sessions")
+
+    def _holders(self, connection: Connection, key: int, *, is_own: bool = False) -> int:
+        """Return how many sessions have a lock; of all, or whether this one has."""
+        bits = key & 0xFFFF_FFFF_FFFF_FFFF
+        return int(connection.scalar(_HOLDERS, {
+            "high": bits >> 32, "low": bits & 0xFFFF_FFFF, "is_own": int(is_own)}) or 0)
+
+
+def end_idle_transactions(store: Store) -> None:
+    """Have the server end what a process left open that stands still: others wait for its locks.
+
+    Args:
+        store: The store of a process that leads, on PostgreSQL.
+    """
+    @event.listens_for(store.engine, "connect")
+    def _limit(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = {IDLE_SECONDS * 1000}")
+        connection.commit()
+
+    # those that are open already have no such limit
+    store.engine.dispose()
 
 
 def latest(store: Store, migration: str) -> Lead | None:

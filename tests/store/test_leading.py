@@ -52,6 +52,45 @@ def test_a_spare_leads_only_while_no_main_observer_is_there(asks: Asks) -> None:
     assert main.take() and not spare.take()
 
 
+def test_spares_that_wait_do_not_disturb_the_one_that_leads(asks: Asks) -> None:
+    """They ask three times a second whether the main observer is there."""
+    leads, waits, third = asks("spare-1"), asks("spare-2"), asks("spare-3")
+    assert leads.take()
+    for _ in range(20):
+        assert not waits.take() and not third.take()
+        assert leads.prove()
+
+
+def test_a_lock_that_is_gone_is_no_lead(asks: Asks) -> None:
+    """Whoever ended it."""
+    lock = asks("main")
+    assert lock.take()
+    lock._opened().execute(text("SELECT pg_advisory_unlock_all()"))
+    with pytest.raises(StoreError, match="has lost its lock"):
+        lock.prove()
+
+
+def test_a_pool_that_shares_its_sessions_is_refused(asks: Asks) -> None:
+    """All who use it would have the lock."""
+    lock = asks("main")
+    assert lock.take()
+    # what another one behind the pool does when it begins on the same session
+    lock._opened().execute(text("SELECT set_config('changeover.lead', 'another', false)"))
+    with pytest.raises(StoreError, match="each statement another session"):
+        lock.prove()
+    with pytest.raises(StoreError, match="each statement another session"):
+        lock.take()
+
+
+def test_a_leaders_transaction_that_stands_still_is_ended(store: Store) -> None:
+    """The next leader's rollback must not wait for its locks."""
+    if not leading.can_lead(store):
+        pytest.skip("SQLite has one observer")
+    leading.end_idle_transactions(store)
+    with store.read() as session:
+        assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "10s"
+
+
 def test_a_session_that_was_ended_has_no_lead(asks: Asks, store: Store) -> None:
     """By the server: it says nothing for too long, or the database is started again."""
     lock = asks("main")

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from changeover.errors import NotLeading
+from changeover.errors import NotLeading, StoreError
 from changeover.observer import leading
 from changeover.observer.leading import DOUBTS, TRUSTED_SECONDS, Leading
 from changeover.store.engine import Store
@@ -21,10 +21,10 @@ class Clock:
         monkeypatch.setattr(leading, "_now", lambda: self.at)
 
 
-def led(clock: Clock) -> Leading:
+def led(clock: Clock, name: str = "main") -> Leading:
     """Return the lead of an observer that proved it just now."""
     url = SimpleNamespace(url="")
-    found = Leading(cast(Store, SimpleNamespace(engine=url)), "shop", "main")
+    found = Leading(cast(Store, SimpleNamespace(engine=url)), "shop", name)
     found._prove(clock.at)
     return found
 
@@ -66,9 +66,21 @@ def test_a_store_that_hangs_gives_the_lead_to_nobody_else(clock: Clock) -> None:
     found = led(clock)
     clock.at += TRUSTED_SECONDS
     assert turns(found, clock, DOUBTS + 20)[DOUBTS:] == [True] * 20
-    found.require()
+    # without the store, as break glass does: another one may lead on a line that is not cut
+    with pytest.raises(StoreError):
+        found.require()
     clock.at += 60
     assert turns(found, clock, DOUBTS) == [False] * DOUBTS
+
+
+def test_a_spare_waits_for_a_store_that_hangs(clock: Clock) -> None:
+    """It has no gateway: whatever it did would come when the store is back, and another one leads.
+    """
+    found = led(clock, "spare-1")
+    clock.at += TRUSTED_SECONDS
+    assert not any(turns(found, clock, 3 * DOUBTS))
+    with pytest.raises(NotLeading):
+        found.require()
 
 
 def test_one_that_lost_the_lead_never_acts_again(clock: Clock) -> None:
