@@ -138,11 +138,11 @@ def _running(story: Story, cutover: Cutover) -> Words:
 
 
 def _rollback_by(story: Story, rollback: Rollback) -> tuple[str, ...]:
-    """Return who decided a rollback: the triggers of the epoch that it ended, and the actor."""
+    """Return who decided a rollback: the triggers whose epoch it began, and the actor."""
     triggers = []
     for firing in story.firings:
-        # a rollback begins a new epoch: what caused it fired in the one before
-        if firing.did == TriggerAction.ROLLBACK and firing.epoch == rollback.epoch - 1:
+        # what took everyone back is noted with the epoch that it began
+        if firing.did == TriggerAction.ROLLBACK and firing.epoch == rollback.epoch:
             triggers.append(f"trigger {firing.trigger}")
     people = approvers(story.stages, StageAction.ROLLBACK)
     return tuple(dict.fromkeys([*triggers, *people, rollback.actor]))

@@ -119,7 +119,7 @@ def firing(**changes: Any) -> TriggerFiring:
     return replace(TriggerFiring(
         id=1, migration="documents", trigger="errors", action=TriggerAction.ROLLBACK,
         reason="error_rate 12.400 % is above 2.000 %", evidence={"value": 0.124},
-        evidence_complete_at=after(49.8), fired_at=after(49.9), epoch=0, published_at=after(50.1),
+        evidence_complete_at=after(49.8), fired_at=after(49.9), epoch=1, published_at=after(50.1),
     ), **changes)
 
 
