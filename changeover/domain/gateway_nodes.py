@@ -13,6 +13,8 @@ from changeover.domain.own_moves import unrecorded as _unrecorded
 
 SILENT_AFTER = timedelta(seconds=3)
 """A node gives a sign of life every second or oftener; one without is named, and not waited for."""
+OUTDATED = "its Envoy runs with the listener of an earlier plan"
+"""A node's problem when its address, TLS, limits or segments are not those of the plan."""
 FORGOTTEN_AFTER = timedelta(hours=24)
 """A node that was never heard of again is named for so long: its machine may serve users still."""
 
@@ -84,6 +86,11 @@ class GatewayNode:
             return (-1, -1)
         return self.epoch, self.version
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether its Envoy must be started again before it does all that the plan says."""
+        return OUTDATED in self.problem
+
     def is_silent(self, now: datetime) -> bool:
         """Whether it was not heard of for longer than a node that lives ever is."""
         return now - self.seen > SILENT_AFTER
@@ -142,6 +149,11 @@ class Fleet:
         """Return the live nodes that do not serve a version or a later one."""
         return [node for node in self.live if not node.serves_version(order)]
 
+    @property
+    def outdated(self) -> list[GatewayNode]:
+        """The live nodes whose Envoy has the listener of an earlier plan."""
+        return [node for node in self.live if node.is_outdated]
+
     def lost(self, order: tuple[int, int]) -> list[GatewayNode]:
         """Return the silent nodes that served an earlier version when they were heard of last."""
         return [node for node in self.silent if node.order < order]
@@ -153,7 +165,7 @@ class Fleet:
         """
         parts = [f"{len(self.confirmed(order))} of {len(self.counted)} nodes confirmed"]
         for node in self.counted:
-            if not node.serves_version(order) or node.is_silent(self.now):
+            if not node.serves_version(order) or node.is_silent(self.now) or node.is_outdated:
                 parts.append(self._why(node))
         return ", ".join(parts)
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from changeover.errors import Unreachable
-from changeover.gateway.envoy.config import parse_version
+from changeover.gateway.envoy.config import STARTED_WITH, parse_version
 from changeover.gateway.envoy.listener import ROUTES
 from changeover.gateway.envoy.streams import CALLS, HOPS
 from changeover.gateway.envoy.withheld import is_withheld
@@ -59,6 +59,11 @@ class Admin:
             return self._get("/ready").strip() == b"LIVE"
         except Unreachable:
             return False
+
+    def started_with(self) -> str:
+        """Return what tells the bootstrap that Envoy has; empty for one of an earlier version."""
+        node = json.loads(self._get("/server_info")).get("node") or {}
+        return str((node.get("metadata") or {}).get(STARTED_WITH, ""))
 
     def served(self) -> Served:
         """Return the routes' version and refusals.

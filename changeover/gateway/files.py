@@ -24,13 +24,6 @@ class GatewayFiles:
         """What Envoy starts with: listener, admin socket, where routes and clusters are."""
         return self.root / "bootstrap.json"
 
-    def started_with(self) -> bytes:
-        """Return what Envoy starts with; empty before the first time."""
-        try:
-            return self.bootstrap.read_bytes()
-        except FileNotFoundError:
-            return b""
-
     @property
     def routes(self) -> Path:
         """The routes that Envoy watches; only ever replaced as a whole."""

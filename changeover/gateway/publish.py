@@ -29,6 +29,7 @@ from changeover.gateway.envoy.config import (
     render_bootstrap,
     render_routes,
     render_whole,
+    started_with,
     version_of,
 )
 from changeover.gateway.envoy.withheld import withheld
@@ -212,6 +213,16 @@ class Gateway(BreakGlass, BackPressure, TrafficGateway):
             Unreachable: Envoy does not answer.
         """
         return self.admin.served().version
+
+    def is_outdated(self, plan: Plan) -> bool:
+        """Whether Envoy runs on with the listener of another plan, until it is started again.
+
+        Routes and systems follow a plan at once. The address, TLS, limits, what the script looks
+        for and what the log notes do not. False while Envoy does not answer.
+        """
+        with contextlib.suppress(Unreachable):
+            return self.admin.started_with() != started_with(render_bootstrap(plan, self.files))
+        return False
 
     def serves_within(self, order: tuple[int, int], seconds: float) -> bool:
         """Wait a moment until Envoy serves a version or a later one; return whether it does."""

@@ -1,6 +1,7 @@
 """A node as a whole: its Envoy, the plan in force, its session, and its end.
 
-1. Envoy starts at once with files of before, if there are any: users need not wait for a store.
+1. Envoy starts with files of before, if there are any, when the store does not answer at once:
+   users need not wait for it.
 2. The plan comes from the store; the files are written from it and checked by Envoy.
 3. A session follows the routes and measures. When the plan is amended, the next session begins with
    the new one; Envoy runs on.
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from changeover.domain.gateway_nodes import NodeState
+from changeover.domain.gateway_nodes import OUTDATED, NodeState
 from changeover.errors import (
     ChangeoverError,
     EnvironmentProblem,
@@ -39,6 +40,7 @@ from changeover.node.own_moves import OwnMoves
 from changeover.node.own_plan import of_node, warnings
 from changeover.node.session import TICK_SECONDS, Session
 from changeover.plan import units
+from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import gateway_nodes, plans, routing
@@ -104,6 +106,7 @@ class Node:
             "node": wanted.name, "migration": wanted.migration})
         self._envoy = envoy
         self._store: Store | None = None
+        self._plan: Plan | None = None
         self._digest, self._was_cut_off = "", False
 
     def run(self) -> None:
@@ -134,10 +137,11 @@ class Node:
         self._keeper.addresses |= {
             name: before[name] for name in ("listen", "command") if name in before}
         self._keeper.save()
-        if self._gateway.on_disk() is not None:
+        site = self._joined_at_once()
+        if site is None and self._gateway.on_disk() is not None:
             self._envoy.command = before.get("command") or self._envoy.command
             self._start_envoy(str(before.get("listen") or ""))
-        site = self._join()
+        site = site or self._join()
         if site is None:
             return
         self._envoy.command = envoy_command(
@@ -172,6 +176,14 @@ class Node:
             time.sleep(0.05)
         self._card.is_serving = True
 
+    def _joined_at_once(self) -> Site | None:
+        """Return what `_join` does, if the store answers at the first try."""
+        # an Envoy that runs serves its users already
+        if not self._envoy.is_alive:
+            with contextlib.suppress(StoreError, Unreachable):
+                return self._prepared()
+        return None
+
     def _join(self) -> Site | None:
         """Wait for the store and write Envoy's files; None when it is asked to end meanwhile."""
         said = ""
@@ -202,15 +214,20 @@ class Node:
         store = self._opened
         stored = plans.load(store, self._wanted.migration)
         plan = of_node(stored, self._wanted.listen)
-        before = self._home.gateway_files.started_with()
         self._gateway.prepare(plan, routing.read(store, plan.migration))
-        if self._envoy.is_alive and before != self._home.gateway_files.started_with():
-            self._card.note = ("its listener is that of an earlier plan: start this node again "
-                               "when another serves its users")
-            LOG.warning(self._card.note)
+        self._plan = plan
+        self._note_if_outdated()
         self._digest = plans.digest_of(stored)
         self._card.who = replace(self._card.who, address=plan.routing.listen)
         return Site(self._home, plan, store, self._gateway)
+
+    def _note_if_outdated(self) -> None:
+        """Note whether Envoy has the listener of an earlier plan; started again, it has not."""
+        plan, before = self._plan, self._card.note
+        is_outdated = plan is not None and self._envoy.is_alive and self._gateway.is_outdated(plan)
+        self._card.note = OUTDATED if is_outdated else ""
+        if is_outdated and not before:
+            LOG.warning("%s: start this node again when another serves its users", OUTDATED)
 
     @property
     def _opened(self) -> Store:
@@ -258,6 +275,8 @@ class Node:
         # a full disk, a program that was replaced: tried again at the next tick
         except (ChangeoverError, OSError, psutil.Error) as error:
             LOG.error("envoy was not started again: %s", error)
+        if self._card.note == OUTDATED:
+            self._note_if_outdated()
         self._stop.wait(TICK_SECONDS)
 
     def _log_cut_off(self) -> None:

@@ -18,7 +18,7 @@ from changeover.plan.units import format_duration, format_size
 from changeover.procedures.steps import CutoverRun, Found
 from changeover.procedures.suites import SuiteResult, problems_of
 from changeover.site.site import Site
-from changeover.store import firings, health_results, plans, steps
+from changeover.store import firings, gateway_nodes, health_results, plans, steps
 
 SERIOUS = (Status.CRITICAL, Status.ERROR)
 """The states of a health check that stop a cutover from beginning, and from being a success."""
@@ -41,7 +41,7 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
 
     def check() -> Found:
         # every reason at once: people mend all of them before the next try
-        problems = problems_of(suite)
+        problems = [*_outdated(run.site), *problems_of(suite)]
         if spec is not None:
             problems += _problems(run.site, spec)
         if problems:
@@ -62,6 +62,16 @@ def _problems(site: Site, spec: PreconditionsSpec) -> list[str]:
         *_open_alerts(site, spec), *_room(site, spec),
         # last: whoever is reached hears that a cutover is about to begin
         *_rehearsed(site, spec), *_reachable(site, spec)]
+
+
+def _outdated(site: Site) -> Iterator[str]:
+    """Whatever the plan wants: users whom such a gateway cannot tell apart would not move."""
+    if site.gateway.is_outdated(site.plan):
+        yield ("the gateway runs with the listener of an earlier plan: end `changeover up` with "
+               "Ctrl-C and start it again")
+    for node in gateway_nodes.fleet(site.store, site.migration).outdated:
+        yield (f"gateway node {node.name} runs with the listener of an earlier plan: end "
+               "`changeover gateway` there (SIGTERM, it drains) and start it again")
 
 
 def _open_alerts(site: Site, spec: PreconditionsSpec) -> Iterator[str]:

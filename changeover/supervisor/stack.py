@@ -144,12 +144,11 @@ class Stack:
             self.show(f"note: {note}")
         plans.register(store, self.plan, source=source, now=clock.now())
         flags.follow_plan(store, self.plan, now=clock.now())
-        before = self.gateway.files.started_with()
         self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
-        if self.children["envoy"].is_alive and before != self.gateway.files.started_with():
-            self.show("note: the gateway runs on as it was started, with the address, TLS and "
-                      "limits of then; to change them, end `changeover up` with Ctrl-C and start "
-                      "it again")
+        if self.children["envoy"].is_alive and self.gateway.is_outdated(self.plan):
+            self.show("note: the gateway runs on as it was started, with the address, TLS, limits "
+                      "and segments of then, and no cutover begins before you end `changeover up` "
+                      "with Ctrl-C and start it again")
         return store
 
     def _start_systems(self) -> None:

@@ -16,6 +16,7 @@ from changeover.checks.health.result import Health
 from changeover.checks.health.way_back import way_back
 from changeover.checks.health.webhooks import receives
 from changeover.checks.suites.target import CheckTarget
+from changeover.domain.gateway_nodes import OUTDATED
 from changeover.domain.health import SILENT_AFTER, Status, patience_with
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError
@@ -155,6 +156,9 @@ def _gateway(site: Site) -> Health:
     is_drift = seen.answer in (Answer.SILENT, Answer.DRIFTED, Answer.UNLIKE_BACK_PRESSURE)
     if is_drift:
         return Health(status, seen.text, {}, Issue.GATEWAY_DRIFT, "gateway")
+    if status is Status.HEALTHY and site.gateway.is_outdated(site.plan):
+        # it serves the routes; no cutover begins with it
+        return Health(Status.WARNING, f"{seen.text}; {OUTDATED}")
     return Health(status, seen.text)
 
 

@@ -8,6 +8,8 @@ that an access-log line alone shows which system was meant.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from changeover.domain.routing import RoutingState
@@ -33,6 +35,8 @@ Json = dict[str, Any]
 
 # Envoy writes its log every 10 s by itself: the observer would learn of errors too late.
 FLUSH_MILLISECONDS = 100
+STARTED_WITH = "started_with"
+"""What Envoy says of itself (`node.metadata`): the digest of the bootstrap that it has."""
 _TYPE = "type.googleapis.com/envoy."
 
 
@@ -54,7 +58,7 @@ def parse_version(text: str) -> tuple[int, int]:
 def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
     """Return Envoy's bootstrap: one listener, routes and clusters from watched files."""
     host, port = parse_address(plan.routing.listen)
-    return {
+    return _with_digest({
         "node": {"id": f"changeover-{plan.migration}", "cluster": "changeover"},
         "admin": {"address": {"pipe": {"path": str(files.admin_socket), "mode": 0o600}}},
         "stats_flush_interval": "1s",
@@ -76,7 +80,17 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
             }],
             "clusters": [tap.cluster(files)] if plan.shadow else [],
         },
-    }
+    })
+
+
+def started_with(bootstrap: Json) -> str:
+    """Return what an Envoy that was started with a bootstrap says of itself."""
+    return str(bootstrap["node"]["metadata"][STARTED_WITH])
+
+
+def _with_digest(bootstrap: Json) -> Json:
+    digest = hashlib.sha256(json.dumps(bootstrap, sort_keys=True).encode()).hexdigest()
+    return {**bootstrap, "node": {**bootstrap["node"], "metadata": {STARTED_WITH: digest}}}
 
 
 def render_whole(plan: Plan, files: GatewayFiles) -> Json:

@@ -133,6 +133,7 @@ def test_an_envoy_that_runs_on_puts_nobody_into_a_segment_that_it_does_not_know(
     spec = plan.routing.segments["beta"]
     old_one.plan = plan
     old_one.gateway.prepare(plan, old_one.state)
+    assert old_one.gateway.is_outdated(plan)
     old_one.move(Mode.GRADUAL, 0, segments=("beta",))
     claims = ["1", "", "user-2"]
     if spec.listed is not None:
