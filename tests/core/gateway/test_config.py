@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changeover import clock
 from changeover.domain.routing import BUCKETS, Mode, RoutingState, System
 from changeover.gateway.envoy import time_limits
 from changeover.gateway.envoy.choice import BEHIND, CANDIDATE_FIRST, MEANT, meant
@@ -19,15 +21,20 @@ from changeover.gateway.envoy.config import (
     parse_version,
     render_bootstrap,
     render_routes,
+    started_with,
     version_of,
 )
 from changeover.gateway.envoy.hop import NOT_SENT
 from changeover.gateway.envoy.withheld import withheld
 from changeover.gateway.files import GatewayFiles
+from changeover.plan.load import load_plan
 from changeover.plan.model import Plan
 from changeover.plan.routing import LimitsSpec
 from changeover.plan.systems import SystemSpec
+from changeover.store import plans
+from changeover.store.engine import Store
 
+ROOT = Path(__file__).parents[3]
 PLAN = Plan.model_validate({
     "migration": "bench",
     "systems": {
@@ -240,3 +247,17 @@ def test_salt_is_written_at_the_edge_only_when_the_plan_has_one(tmp_path: Path) 
     texts = [json.dumps(render_bootstrap(p, GatewayFiles(tmp_path))) for p in (PLAN, salted)]
     assert ["s%REQ(X-USER-ID)%" in text for text in texts] == [False, True]
     assert all('{"remove": "x-changeover-key"}' in text for text in texts)
+
+
+@pytest.mark.parametrize("name", sorted(each.name for each in (ROOT / "plans").glob("*.yaml")))
+def test_the_stored_plan_is_what_the_gateway_was_started_with(name: str, tmp_path: Path) -> None:
+    """`up` starts Envoy by the plan's file, and flows ask by the store's whether it still is."""
+    plan = load_plan(ROOT / "plans" / name)
+    with contextlib.closing(Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)) as store:
+        plans.register(store, plan, source=name, now=clock.now())
+        stored = plans.load(store, plan.migration)
+    bootstrap = render_bootstrap(plan, FILES)
+    assert started_with(bootstrap) == started_with(render_bootstrap(stored, FILES))
+    other = plan.model_copy(update={
+        "routing": plan.routing.model_copy(update={"listen": "127.0.0.1:9"})})
+    assert started_with(bootstrap) != started_with(render_bootstrap(other, FILES))
