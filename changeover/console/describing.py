@@ -96,7 +96,8 @@ _UNCHANGED: Document = {"304": {"description": "Nothing changed."}}
 def _users() -> Document:
     found = _operation(
         "The users that a segment lists in a file", "FlagSnapshot",
-        {404: "No segment has this list now.", 503: _BAD[503]},
+        {404: "No segment has this list now.", 429: "Too many lists are being sent.",
+         503: _BAD[503]},
         parameters=(_parameter("sha256", "path", "The list's digest, as the snapshot has it."),))
     found["responses"]["200"] = {"description": "The values, one a line.", "content": {
         "text/plain": {"schema": {"type": "string"}}}}

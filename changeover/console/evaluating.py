@@ -24,10 +24,16 @@ def begin(console: Console) -> None:
 
 
 def routes(console: Console) -> list[Route]:
-    """Return the routes of OFREP, of snapshots and of explanations, readable as all others are."""
+    """Return the routes of OFREP, of snapshots and of explanations, readable as all others are.
+
+    Lists of users are for applications alone: a token that pages in browsers have, a session, a
+    password and a wall's screen do not open them, nor does being on this machine.
+    """
     found = ofrep.routes(console.feed)
-    if not console.auth.reads_freely:
-        for route in found:
+    for route in found:
+        if route.path == ofrep.LISTS_PATH:
+            route.app = _Checked(route.app, console.auth.needs(TokenScope.WRITE))
+        elif not console.auth.reads_freely:
             route.app = _Checked(route.app, console.auth.needs(TokenScope.READ))
     return found
 

@@ -28,7 +28,7 @@ import orjson
 import xxhash
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -41,10 +41,14 @@ from changeover.flags.snapshot import is_behind, to_document, user_list_of
 from changeover.sdk.feed import LatestFlags
 
 MOST_STREAMS = 1_000
+MOST_LISTS = 8
+"""Lists of users that are sent at once: they are large, and providers ask for each only once."""
+_PIECE = 64 << 10
 LONGEST_WAIT_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 15.0
 """A line so often: proxies close connections on which nothing comes for long."""
 CATCH_UP_SECONDS = 1.0
+LISTS_PATH = "/v1/flags/lists/{sha256}"
 EVENTS_PATH = "/ofrep/v1/events"
 NOT_YET = "there are no flags yet; try again"
 _JSON = [(b"content-type", b"application/json")]
@@ -70,7 +74,7 @@ def routes(snapshots: Snapshots) -> list[Route]:
         Route("/ofrep/v1/evaluate/flags/{key:path}", _Single(ofrep), methods=["POST"]),
         Route(EVENTS_PATH, _Events(snapshots).stream, methods=["GET"]),
         Route("/v1/flags/snapshot", reading.snapshot, methods=["GET"]),
-        Route("/v1/flags/lists/{sha256}", reading.user_list, methods=["GET"]),
+        Route(LISTS_PATH, reading.user_list, methods=["GET"]),
         Route("/v1/explain", reading.explain, methods=["GET", "POST"]),
     ]
 
@@ -245,6 +249,7 @@ class _Reading:
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
+        self._lists = 0
 
     async def snapshot(self, request: Request) -> Response:
         """Send the snapshot, or wait until it is another than the one the client has."""
@@ -283,7 +288,20 @@ class _Reading:
         found = user_list_of(latest.evaluator.snapshot, sha256)
         if found is None:
             return JSONResponse({"errorDetails": "no segment has this list now"}, 404)
-        return PlainTextResponse(found.content)
+        if self._lists >= MOST_LISTS:
+            why = {"errorDetails": f"{MOST_LISTS} lists are being sent"}
+            return JSONResponse(why, 429, {"Retry-After": "1"})
+        return StreamingResponse(self._pieces(found.content), media_type="text/plain", headers={
+            "content-length": str(len(found.content)), "cache-control": "private, immutable"})
+
+    async def _pieces(self, content: bytes) -> AsyncIterator[bytes]:
+        """Send a list as fast as its client reads."""
+        self._lists += 1
+        try:
+            for at in range(0, len(content), _PIECE):
+                yield content[at:at + _PIECE]
+        finally:
+            self._lists -= 1
 
     async def explain(self, request: Request) -> Response:
         """Say which system a user gets; what is not `key` or `flag` is an attribute."""

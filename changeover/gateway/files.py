@@ -10,7 +10,7 @@ from typing import Any
 
 _USERS = "users-"
 _LONGEST_SOCKET = 100
-"""A Unix socket's path may have 107 characters on Linux and 103 on macOS."""
+"""A Unix socket's path may have 107 bytes on Linux and 103 on macOS."""
 
 
 class GatewayFiles:
@@ -117,7 +117,7 @@ class GatewayFiles:
 
     def _socket(self, name: str) -> Path:
         path = self.root / f"{name}.sock"
-        if len(str(path)) <= _LONGEST_SOCKET:
+        if len(str(path).encode()) <= _LONGEST_SOCKET:
             return path
         # By a hash of the directory: every process of this migration finds the same short path.
         short = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -50,16 +50,24 @@ class ListedSpec(Part):
 
 @dataclass(frozen=True, slots=True)
 class UserList:
-    """The values of a list, and the digest that no other list has."""
+    """The values of a list, and the digest that no other list has.
+
+    Args:
+        sha256: The digest.
+        values: The values; never in `repr`, since logs and messages may have that.
+        content: The same, sorted, one a line: what the digest is of.
+    """
 
     sha256: str
-    values: frozenset[str]
+    values: frozenset[str] = field(repr=False)
+    content: bytes = field(repr=False)
 
     @classmethod
     def of(cls, values: Iterable[str]) -> UserList:
         """Return the list of some values; their order, and what is there twice, do not count."""
         found = frozenset(values)
-        return cls(hashlib.sha256(_content(found)).hexdigest(), found)
+        content = "".join(f"{value}\n" for value in sorted(found)).encode()
+        return cls(hashlib.sha256(content).hexdigest(), found, content)
 
     @classmethod
     def restored(cls, content: bytes, sha256: str) -> UserList:
@@ -70,12 +78,7 @@ class UserList:
         """
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError(f"this is not the list of users with the digest {sha256}")
-        return cls(sha256, frozenset(content.decode().split("\n")[:-1]))
-
-    @property
-    def content(self) -> bytes:
-        """The values, sorted, one a line."""
-        return _content(self.values)
+        return cls(sha256, frozenset(content.decode().split("\n")[:-1]), content)
 
     @property
     def spec(self) -> ListedSpec:
@@ -150,7 +153,3 @@ def _refuse(number: int, value: str) -> None:
     if found := _CONTROL.search(value):
         raise ValueError(f"line {number} has the control character {ord(found[0]):#04x}; a line is "
                          "one value, with nothing beside it")
-
-
-def _content(values: frozenset[str]) -> bytes:
-    return "".join(f"{value}\n" for value in sorted(values)).encode()

@@ -40,8 +40,8 @@ def _source(source: KeySpec) -> str:
 
 
 def text(value: str) -> str:
-    """Return a text as one of Lua; the plan allows none but simple signs in it."""
-    return '"' + "".join(f"\\{ord(sign):03d}" for sign in value) + '"'
+    """Return a text as one of Lua, by its bytes: a path may have any letters."""
+    return '"' + "".join(f"\\{byte:03d}" for byte in value.encode()) + '"'
 
 
 def _truth(value: object) -> str:

@@ -130,3 +130,10 @@ def test_what_is_written_is_read(values: list[str]) -> None:
     assert parse(found.content) == UserList.restored(found.content, found.sha256) == found
     with pytest.raises(ValueError, match="not the list"):
         UserList.restored(found.content + b"x\n", found.sha256)
+
+
+def test_nobody_is_named_where_a_list_is_shown() -> None:
+    """Messages, logs and failing tests have `repr`."""
+    found = UserList.of(["ann", "eve"])
+    assert "ann" not in f"{found!r}"
+    assert (found.content, UserList.restored(found.content, found.sha256)) == (b"ann\neve\n", found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from changeover.clock import now
 from changeover.console.ofrep import EVENTS_PATH
 from changeover.domain.routing import Mode
 from changeover.domain.tokens import Scope
+from changeover.sdk.feed import Feed
 from changeover.sdk.openfeature import ChangeoverProvider
 from changeover.store import flags
 from tests.integration.conftest import make_plan
@@ -48,6 +50,27 @@ def with_flags(serve: Serve, *, host: str = "127.0.0.1", **changes: Any) -> Serv
     flags.follow_plan(served.store, served.plan, now=now())
     wait_for(lambda: served.client(served.token()).post(ONE, json=USER).is_success)
     return served
+
+
+def test_lists_of_users_need_an_applications_token_on_loopback_too(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """Everybody may read flags here; who is listed is personal, and not for pages and screens."""
+    (tmp_path / "beta.txt").write_text("ann\neve\n")
+    routing = {"segments": {"beta": {"header": "x-cohort", "file": "beta.txt"}}}
+    console = serve(make_plan(folder=tmp_path, flags=FLAGS, routing=routing))
+    assert console.client().get("/v1/flags/snapshot").status_code == 200
+    listed = console.plan.routing.segments["beta"].listed
+    assert listed is not None
+    place = f"/v1/flags/lists/{listed.sha256}"
+    assert console.client().get(place).status_code == 401
+    assert console.client(console.token(Scope.READ)).get(place).status_code == 403
+    writing = console.token(Scope.WRITE)
+    assert console.client().get(place, auth=("any", writing)).status_code == 401
+    answer = console.client(writing).get(place)
+    assert (answer.text, answer.headers["cache-control"]) == ("ann\neve\n", "private, immutable")
+    with Feed.from_console(console.url, token=writing).start(wait=LONGEST_PAUSE) as feed:
+        assert feed.latest is not None
 
 
 def test_official_provider_works_against_the_whole_console(serve: Serve) -> None:

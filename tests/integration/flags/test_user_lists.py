@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from pathlib import Path
 
 import httpx
@@ -10,8 +12,10 @@ import pytest
 
 from changeover.cli.main import main
 from changeover.clock import now
+from changeover.console.ofrep import MOST_LISTS
 from changeover.domain.routing import Mode
 from changeover.plan.load import load_plan
+from changeover.plan.user_lists import MOST_USERS
 from changeover.sdk.feed import Feed
 from changeover.site.home import Home
 from changeover.store import plans
@@ -80,6 +84,30 @@ def test_people_see_the_list_that_counts(
     for name, inside in (("ann", ["beta"]), ("joe", [])):
         main(["explain", "user-7", "--attribute", f"x-cohort={name}", "--output", "json", *at])
         assert json.loads(capsys.readouterr().out)["segments"] == inside
+
+
+def test_only_so_many_lists_are_sent_at_once(site: Site, tmp_path: Path) -> None:
+    """Clients that do not read what they asked for cost the console no more than these."""
+    register(site, tmp_path, *(f"{number:0190d}" for number in range(MOST_USERS)))
+    listed = plans.load(site.store, "shop").routing.segments["beta"].listed
+    assert listed is not None
+    place = f"/v1/flags/lists/{listed.sha256}"
+    with site.serving(), contextlib.ExitStack() as stack:
+        is_up(site)
+        host, port = site.url.removeprefix("http://").split(":")
+        for _ in range(MOST_LISTS):
+            idle = stack.enter_context(socket.create_connection((host, int(port))))
+            idle.sendall(f"GET {place} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+            assert idle.recv(15) == b"HTTP/1.1 200 OK"
+        assert httpx.get(site.url + place).status_code == 429
+        stack.close()
+        whole = wait_for(lambda: _list_at(site.url + place), what="the list")
+        assert len(whole) == MOST_USERS * 191
+
+
+def _list_at(url: str) -> bytes:
+    answer = httpx.get(url, timeout=LONGEST_PAUSE)
+    return answer.content if answer.is_success else b""
 
 
 def test_a_new_list_reaches_applications_that_run(site: Site, tmp_path: Path) -> None:

@@ -145,6 +145,19 @@ def test_an_envoy_that_runs_on_puts_nobody_into_a_segment_that_it_does_not_know(
                 assert found == "baseline", (place, number, sent)
 
 
+def test_a_home_may_have_any_name(tmp_path: Path) -> None:
+    """Letters beyond ASCII, as many as make a socket's path too long, and quotation marks."""
+    folder = tmp_path / "Grüße \"" / "ü"
+    while len(str(folder)) < 85:
+        folder = folder.with_name(folder.name + "ü")
+    folder.mkdir(parents=True)
+    (folder / "beta.txt").write_text("user-1\n")
+    for bench in start_bench(with_segment(folder, None, CHANGED["a list"]), folder):
+        bench.move(Mode.GRADUAL, 0, segments=("beta",))
+        assert ask(bench, "by_header", "user-1") == "candidate"
+        assert ask(bench, "by_header", "user-2") == "baseline"
+
+
 def test_several_lists_about_one_place_are_told_apart(tmp_path: Path) -> None:
     """Each one and each `not`, for users of one, of both and of none."""
     for name, users in (("odd", (1, 3)), ("low", (1, 2))):
