@@ -25,10 +25,12 @@ class Seen:
     Args:
         path: The path with its query.
         host: The host, perhaps with a port; empty when the request has none and may keep it.
+        is_host_kept: Whether that is the host of the request, as it was sent.
     """
 
     path: str
     host: str
+    is_host_kept: bool = False
 
 
 def routes_for(plan: Plan, name: System) -> Sequence[RouteSpec]:
@@ -49,9 +51,9 @@ def seen(spec: SystemSpec, request: Request, routes: Sequence[RouteSpec] = ()) -
         routes: As `routes_for` returns them.
     """
     route = route_of(routes, request)
-    own = None if route is None or route.rewrite is None else route.rewrite.host
+    own = (route.rewrite.host if route and route.rewrite else None) or spec.own_host
     path = request.path if route is None else _changed(route.steps, request.path)
-    return Seen(spec.base_path + path, own or spec.own_host or request.host)
+    return Seen(spec.base_path + path, own or request.host, is_host_kept=not own)
 
 
 def _changed(steps: Sequence[Step], path: str) -> str:

@@ -124,7 +124,17 @@ def _system_url(text: str) -> str:
             f"{text!r} is no address of a system: http://HOST:PORT or https://HOST:PORT, perhaps "
             "with a path that stands before each request's (http://10.0.0.7:8080/v2, without ? "
             "and #), or unix:///path/of/a/socket")
-    if any(part in (".", "..") for part in base_path(text).split("/")):
+    return without_dots(text, base_path(text))
+
+
+def without_dots(text: str, path: str) -> str:
+    """Return a text whose path has no part that is `.` or `..`, escaped or not.
+
+    Raises:
+        ValueError: It has one.
+    """
+    parts = re.sub("%2e", ".", path, flags=re.IGNORECASE).split("/")
+    if "." in parts or ".." in parts:
         raise ValueError(f"{text!r} has a path with . or .., which systems read differently; "
                          "write the path without them")
     return text

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from changeover.plan.endpoint import HostName
+from changeover.plan.endpoint import HostName, without_dots
 from changeover.plan.fields import Part
 
 _MOST_PATH = 500
@@ -49,10 +49,14 @@ def path_text(text: str) -> str:
     return text
 
 
+def _new_path(text: str) -> str:
+    return without_dots(path_text(text), text)
+
+
 class RewriteSpec(Part):
     """What the candidate sees of a route's requests in place of what users sent."""
 
-    path: Annotated[str, Field(max_length=_MOST_PATH), AfterValidator(path_text)] | None = Field(
+    path: Annotated[str, Field(max_length=_MOST_PATH), AfterValidator(_new_path)] | None = Field(
         None, description="Its path instead of the route's: of `prefix` the beginning, of `exact` "
         "the whole, of `template` with its {names}, of `regex` with its groups as \\1. The query "
         "stays. Default: as users sent it.",

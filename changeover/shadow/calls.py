@@ -110,7 +110,8 @@ class Caller:
         asked = seen(self._spec, exchange.request, self._routes)
         # Recorded requests have none: the recorded host is not the system that is asked now.
         has_host = any(name == "host" for name, _ in exchange.request_headers)
-        headers = [("host", asked.host or ("" if has_host else reaching.authority(self._spec)))]
+        is_direct = asked.is_host_kept and not has_host
+        headers = [("host", reaching.authority(self._spec) if is_direct else asked.host)]
         for name, value in exchange.request_headers:
             if name not in left_out and not name.startswith(segment_script.OURS):
                 headers.append((name, value))

@@ -202,6 +202,8 @@ def _har_request(
             "headers are not as HAR has them", where=where, allowed=_HAR_LIST)
     # HTTP/2's pseudo headers (`:path`) say again what the method and the URL say.
     pairs = [[one["name"], one["value"]] for one in headers if one["name"][:1] != ":"]
+    # Recordings of HTTP/2 have no such header; the first one counts.
+    pairs.append(["host", _host(url)])
     method = request.get("method", "GET")
     post = request.get("postData") or {}
     if not isinstance(post, dict):
@@ -251,14 +253,17 @@ def _request(entry: Any, where: str) -> Exchange:
     target = _NOT_IN_A_LINE.sub(lambda found: quote(found[0], safe=""), path)
     # Methods tell cases apart (RFC 9110, section 9.1), but nobody means another one by `get`.
     usual = method.upper() if method.upper() in _USUAL_METHODS else method
+    headers = _headers(entry.get("headers") or {}, where)
+    # The host is the system's own; the recorded one says of which route the request is.
+    host = next((value for name, value in headers if name == "host"), "")
     return Exchange(
-        usual, target, _headers(entry.get("headers") or {}, where),
-        _body(entry, where), 0, (), b"", datetime.now(UTC), 0.0,
+        usual, target, tuple(pair for pair in headers if pair[0] != "host"),
+        _body(entry, where), 0, (), b"", datetime.now(UTC), 0.0, recorded_host=host,
     )
 
 
 def _headers(given: Any, where: str) -> Headers:
-    """Return headers in lower case, repeated ones too; the host is the system's own."""
+    """Return headers in lower case, repeated ones too."""
     pairs = list(given.items()) if isinstance(given, dict) else given
     if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise InvalidInput("headers must be an object", where=where,
@@ -269,7 +274,7 @@ def _headers(given: Any, where: str) -> Headers:
         if not _WORD.match(name) or _LINE_ENDS.search(str(value)):
             raise InvalidInput(f"header {name[:60]!r} is not a header: a name is one ASCII word, "
                                "and a value has no line end", where=where)
-    found = [(name.lower(), str(value)) for name, value in pairs if name.lower() != "host"]
+    found = [(name.lower(), str(value)) for name, value in pairs]
     cookies = [value for name, value in found if name == "cookie"]
     # HTTP/2 may send them one by one; HTTP/1.1 has one header for all.
     if len(cookies) > 1:

@@ -40,6 +40,7 @@ class Exchange:
     `path` has its query; `request_headers` have `host` instead of pseudo headers; `duration` is
     in seconds, as the gateway saw it. `is_cut` when a body was larger than the limit. Bytes that
     are not UTF-8 are halves of surrogate pairs in texts (PEP 383), so that they can be sent on.
+    `recorded_host` only says which route a recorded request is of: it is sent to nobody.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Exchange:
     at: datetime
     duration: float
     is_cut: bool = False
+    recorded_host: str = ""
 
     def header(self, name: str) -> str:
         """Return a request header's first value, or an empty text."""
@@ -70,7 +72,8 @@ class Exchange:
         headers: dict[str, list[str]] = {}
         for name, value in self.request_headers:
             headers.setdefault(name, []).append(value)
-        return Request(self.path, self.method, self.header("host"), headers)
+        host = self.header("host") or self.recorded_host
+        return Request(self.path, self.method, host, headers)
 
     @property
     def line(self) -> str:

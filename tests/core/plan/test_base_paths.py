@@ -54,6 +54,8 @@ def test_host_of_a_system_is_what_its_requests_name() -> None:
     ("url: 'ftp://h/'", ["is no address of a system", "unix:///path/of/a/socket"]),
     ("url: 'http://h/é'", ["is no address of a system"]),
     ("url: 'http://h:1/v2/../x'", ["with . or ..", "without them"]),
+    ("url: 'http://h:1/v2/%2e%2E/x'", ["with . or ..", "without them"]),
+    ("url: 'http://h:1/.%2E'", ["with . or .."]),
     ("url: 'http://h:1/v2', protocol: http2, health: /grpc.health.v1.Health/Check",
      ["needs a `url` without a path", "remove /v2"]),
     ("url: 'http://h:1', host: 'http://h'", ["'http://h' is no host", "`host: keep`"]),

@@ -17,6 +17,8 @@ from tests.core.plan.test_routes import ORDERS, one_problem, parsed
     ("path: {prefix: /orders}, rewrite: /v2", ["rewrite", "'/v2'"]),
     ("path: {prefix: /orders}, rewrite: {path: v2}", ["'v2' is no path; it begins with /"]),
     ("path: {prefix: /orders}, rewrite: {path: '/v2?x'}", ["no blanks, ? or #"]),
+    ("path: {prefix: /orders}, rewrite: {path: /v2/../x}", ["with . or ..", "without them"]),
+    ("path: {prefix: /orders}, rewrite: {path: '/%2e/x'}", ["with . or .."]),
     ("path: {prefix: /orders}, rewrite: {to: /v2}", ["to", "path"]),
     ("path: {prefix: /orders}, rewrite: {host: 'http://new'}", ["'http://new' is no host"]),
     ("path: {prefix: /orders}, rewrite: {path: /v2/orders/}",

@@ -28,15 +28,21 @@ def test_har_is_read(tmp_path: Path) -> None:
     (safe,), skipped = load(file, with_unsafe=False)
     assert (safe.method, safe.path, skipped) == ("GET", "/a?b=c", {"skipped: not safe": 1})
     assert safe.request_headers == (("x-user-id", "ana"),)
+    assert safe.request.host == "shop.example"
     everything, none = load(file, with_unsafe=True)
+    # without such a header, as in recordings of HTTP/2
+    assert everything[1].request.host == "shop.example"
     assert (everything[1].request_body, none) == (b"{}", {})
 
 
 def test_json_lines_are_read(tmp_path: Path) -> None:
     """One request a line; empty lines do not matter, bodies may be bytes."""
     file = tmp_path / "requests.jsonl"
-    file.write_text('{"path": "/a"}\n\n{"method": "put", "path": "/b", "base64": "AAE="}\n')
+    file.write_text('{"path": "/a", "headers": {"Host": "shop.example"}}\n\n'
+                    '{"method": "put", "path": "/b", "base64": "AAE="}\n')
     found, _ = load(file, with_unsafe=True)
+    assert [each.request.host for each in found] == ["shop.example", ""]
+    assert not any(each.request_headers for each in found)
     assert [(each.method, each.request_body) for each in found] == [("GET", b""), ("PUT", b"\0\1")]
 
 

@@ -64,16 +64,21 @@ def test_copy_is_what_the_candidate_would_see(tmp_path: Path) -> None:
 
 
 def test_recorded_requests_are_replayed_as_each_system_sees_them(tmp_path: Path) -> None:
-    """Before any user moves."""
+    """Before any user moves; the recorded host says which route it is, and is sent to nobody."""
     ports, old, new = (free_port(), free_port()), Http1System("old"), Http1System("new")
     file = tmp_path / "requests.jsonl"
-    file.write_text(json.dumps({"path": "/orders/7?x"}))
+    file.write_text("\n".join(json.dumps(each) for each in (
+        {"path": "/orders/7?x"}, {"path": "/orders/8", "headers": {"Host": "b2b.shop.example"}})))
     recorded, _ = load(file, with_unsafe=False)
     systems = _systems(ports)
-    plan: Plan = plan_of(systems["baseline"], systems["candidate"], routes=ROUTES,
+    of_host = {"name": "b2b", "path": {"prefix": "/orders"}, "host": "b2b.shop.example",
+               "rewrite": {"path": "/b2b"}}
+    plan: Plan = plan_of(systems["baseline"], systems["candidate"], routes=[of_host, *ROUTES],
                          shadow={"methods": ["GET"]})
     with old.serving(ports[0]), new.serving(ports[1]):
         asyncio.run(replay.run(plan, recorded, concurrency=2, on_done=lambda: None))
-    assert {each["path"] for each in old.requests} == {"/v1/orders/7?x"}
-    assert [(each["path"], each["host"]) for each in new.requests] == [
-        ("/v2/api/v2/orders/7?x", "new.example.org")]
+    own = [f"127.0.0.1:{port}" for port in ports]
+    assert {(each["path"], each["host"]) for each in old.requests} == {
+        ("/v1/orders/7?x", own[0]), ("/v1/orders/8", own[0])}
+    assert {(each["path"], each["host"]) for each in new.requests} == {
+        ("/v2/api/v2/orders/7?x", "new.example.org"), ("/v2/b2b/8", own[1])}
