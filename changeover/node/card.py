@@ -36,17 +36,21 @@ class Card:
         self.problem = ""
         self.note = ""
         """What does not hinder the routes, as a listener of an earlier plan."""
+        self.old_plan = ""
+        """Why it goes on with a plan that is not in force any more; empty when it does not."""
         self.is_replaced = False
         """Whether another home's node, or one with a copy of this home, has this name by now."""
         self._rolled_back = float("-inf")
         """When it first read of the epoch of `wanted`."""
         self._heard: float | None = None
+        """When the store answered first."""
         self._said = float("-inf")
         self._lock = threading.Lock()
 
     def heard(self) -> None:
         """Note that the store answered."""
-        self._heard = time.monotonic()
+        if self._heard is None:
+            self._heard = time.monotonic()
 
     def want(self, order: tuple[int, int]) -> None:
         """Note (epoch, version) of the newest routing state."""
@@ -65,16 +69,20 @@ class Card:
     def problems(self) -> str:
         """What is not as it should be, for people; empty when nothing is."""
         away = self.moves.text if self.moves is not None else ""
-        return "; ".join(filter(None, (self.problem, away, self.note)))
+        return "; ".join(filter(None, (self.problem, away, self.note, self.old_plan)))
 
     @property
     def silence(self) -> float | None:
-        """Seconds since the store answered last; None when it never did."""
-        return None if self._heard is None else time.monotonic() - self._heard
+        """Seconds since the store took a sign of life last; None when it never answered.
+
+        One that answers and takes nothing (a disk that is full, a standby) is none: nobody judges
+        by it, and no rollback is in it.
+        """
+        return None if self._heard is None else time.monotonic() - max(self._heard, self._said)
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether a store that answered before has not for some seconds."""
+        """Whether a store that was there before has not been for some seconds."""
         silence = self.silence
         return silence is not None and silence > CUT_OFF_AFTER
 

@@ -66,7 +66,10 @@ class Following:
         recorded = gateway_nodes.recorded(self._site.store, who) if self._moves.waiting() else ""
         if recorded:
             self._moves.forget(recorded)
-        return journal is None or bool(journal.get(LOST)) or journal.get("at") == recorded
+        if journal is not None and journal.get(LOST):
+            # one that is read and takes no word is what users were moved for
+            return not self._card.is_cut_off
+        return journal is None or journal.get("at") == recorded
 
     def _serve(self, state: RoutingState) -> None:
         """Publish a state that Envoy does not serve yet."""

@@ -1,34 +1,39 @@
 """Judging the plan's triggers on the node's own traffic, while it is cut off from the store.
 
 While the store answers, the main machine's observer judges what all gateways measure, and this only
-remembers what was measured. Cut off, the node steps the same triggers (`Watch`, `FastWatch`)
-through the seconds since the store was heard of last. A trigger's `for` begins anew there; its
-window reaches back. Only traffic is known here: no probes, outcomes, comparisons, sources or
-evidence of a stage, so triggers that need those say nothing.
+remembers what was measured, and how the baseline answers. Cut off, the node steps the same triggers
+(`Watch`, `FastWatch`) through the seconds since the store was heard of last. A trigger's `for`
+begins anew there; its window reaches back. Only traffic is known here: no probes of the candidate,
+outcomes, comparisons, sources or evidence of a stage, so triggers that need those say nothing.
+
+Nobody is moved before the store was silent for some seconds in which the node was awake (`Awake`),
+nor under maintenance: its answer is everybody's, and the baseline's would be another one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from changeover.analysis.trigger import Firing
-from changeover.analysis.window import Sample
+from changeover.analysis.window import Sample, Window
 from changeover.domain.own_moves import FIRING, LOST
-from changeover.domain.routing import ON_USERS, RoutingState, users_come
+from changeover.domain.routing import ON_USERS, Mode, RoutingState, users_come
 from changeover.gateway.accesslog import Entry
+from changeover.node.awake import Awake
+from changeover.node.baseline_health import BaselineHealth
 from changeover.node.card import Card
 from changeover.node.own_moves import OwnMoves
 from changeover.observer.fast_watch import FastWatch
-from changeover.observer.throttle import LogOnce, Throttle
+from changeover.observer.throttle import LogOnce
 from changeover.observer.watch import Watch
 from changeover.plan.model import PhaseKind, Plan
 from changeover.plan.triggers import TriggerAction
 from changeover.plan.units import format_duration
-from changeover.procedures import baseline
 
-AGAIN_SECONDS = 2.0
-"""How often the baseline is asked whether users may come, while it is not well."""
+MOST_LEARNED = 120
+"""Seconds of which is learned at once how the baseline answers, after a pause."""
 
 
 class Judging:
@@ -45,9 +50,14 @@ class Judging:
         self._plan, self._card, self._moves, self._log = plan, card, moves, log
         triggers = [spec for spec in plan.triggers if spec.action is TriggerAction.ROLLBACK]
         self._watch = Watch(plan.model_copy(update={"triggers": triggers}))
-        self._fast, self._throttle = FastWatch(plan), Throttle()
+        self._fast, self._awake = FastWatch(plan), Awake()
+        # at 100 % nobody else says that the baseline is well
+        self._health = BaselineHealth(plan, lambda at, is_up: self._fast.probed(
+            "baseline", at, is_up=is_up))
+        self.usual: Window | None = None
+        """How the baseline answered before; set by another thread, learned by the next turn."""
         self._before = RoutingState(plan.migration)
-        self._measured = 0
+        self._measured, self._learned = 0, int(time.time())
         self._next: int | None = None
         self._due: Firing | None = None
 
@@ -63,21 +73,37 @@ class Judging:
     def set_back(self, to: int) -> None:
         """Note that the clock was set back to a second."""
         self._watch.set_back(to)
-        self._measured = min(self._measured, to)
+        self._measured, self._learned = min(self._measured, to), min(self._learned, to)
         if self._next is not None:
             self._next = min(self._next, to)
 
     def tick(self) -> None:
         """Judge what is new while the store is away, and send users back when that is due."""
         state = self._follow()
+        self._awake.turn(self._card.silence, time.monotonic())
+        self._learn()
         if not self._card.is_cut_off:
             self._next = self._due = None
             self._watch.forget(self._measured)
             return
+        if state.maintenance or state.mode not in ON_USERS:
+            return
+        self._health.ask()
         # a fault of one must not keep the other from being seen
-        if state.mode in ON_USERS:
-            self._log.run("triggers", self._judge)
-            self._log.run("own rollback", self._act)
+        self._log.run("triggers", lambda: self._judge(state))
+        self._log.run("own rollback", lambda: self._act(state))
+
+    def _learn(self) -> None:
+        """Learn how the baseline answers, for when it serves nobody and nobody can be asked."""
+        usual, self.usual = self.usual, None
+        if usual is not None:
+            self._watch.know_baseline(usual)
+        # seconds that are judged are learned then
+        if self._next is None:
+            first = max(self._learned, self._measured - MOST_LEARNED)
+            for second in range(first, self._measured):
+                self._watch.learn(second)
+        self._learned = max(self._learned, self._measured)
 
     def _follow(self) -> RoutingState:
         """Return where this node's users are; what was measured before they came counts no more."""
@@ -92,7 +118,7 @@ class Judging:
         self._watch.follow_segments(state, at=int(time.time()) + 1)
         return state
 
-    def _judge(self) -> None:
+    def _judge(self, state: RoutingState) -> None:
         if self._next is None:
             self._next = int(time.time() - (self._card.silence or 0))
             self._watch.restart(since=self._watch.since)
@@ -103,28 +129,36 @@ class Judging:
                       if action is TriggerAction.ROLLBACK]
             self._watch.pop_cleared()
         self._next = max(self._next, self._measured)
+        # they return in steps already, and what is not urgent asks for no more
+        if state.mode is Mode.RETURNING:
+            fired = [each for each in fired if each.is_urgent]
         self._due = self._due or next(iter(fired), None)
 
-    def _act(self) -> None:
+    def _act(self, state: RoutingState) -> None:
         """Send users to the baseline when a trigger fired, or when the node is lost."""
         due, after = self._due, self._plan.routing.lost_after
         if due is not None:
             if self._may_go_back(self._may_be_out_of_use):
-                self._moves.make(
-                    f"trigger {due.trigger}: {due.reason}", actor=self._actor,
-                    facts={FIRING: _as_fact(due)})
-                self._due = None
+                self._make(f"trigger {due.trigger}: {due.reason}", {FIRING: _as_fact(due)})
             return
-        if after is None or (self._card.silence or 0) < after.total_seconds():
+        if after is None or self._awake.seconds < after.total_seconds():
+            return
+        # it answers perhaps, and is not in use any more: nothing fired that would be worse
+        if self._may_be_out_of_use and state.mode is Mode.CANDIDATE_ONLY:
+            self._log.problem("lost", "users stay at the candidate although the store has not "
+                              f"answered for {format_duration(after)} (routing.lost_after): the "
+                              "baseline may be out of use by now")
             return
         if self._may_go_back(True):
-            self._moves.make(
-                f"the store has not answered for {format_duration(after)} (routing.lost_after)",
-                actor=self._actor, facts={LOST: True})
+            self._make(f"the store has not answered for {format_duration(after)} "
+                       "(routing.lost_after)", {LOST: True})
 
-    @property
-    def _actor(self) -> str:
-        return f"gateway node {self._card.who.name}"
+    def _make(self, reason: str, facts: Mapping[str, Any]) -> None:
+        # at the last moment: who stood still since this turn began believes what was before
+        self._awake.turn(self._card.silence, time.monotonic())
+        if self._card.is_cut_off and self._awake.is_sure:
+            self._moves.make(reason, actor=f"gateway node {self._card.who.name}", facts=facts)
+            self._due = None
 
     @property
     def _may_be_out_of_use(self) -> bool:
@@ -136,13 +170,12 @@ class Judging:
         """Whether users may be sent to the baseline, which is asked first where that is wise."""
         if not asks:
             return True
-        if not self._throttle.is_due("baseline", AGAIN_SECONDS):
-            return False
-        if baseline.is_well(self._plan):
+        is_well = self._health.is_well
+        if is_well:
             self._log.fine("baseline", "the baseline is well again")
-            return True
-        self._log.problem("baseline", "users are not sent to the baseline: it is not well")
-        return False
+        elif is_well is not None:
+            self._log.problem("baseline", "users are not sent to the baseline: it is not well")
+        return bool(is_well)
 
 
 def _as_fact(firing: Firing) -> dict[str, object]:

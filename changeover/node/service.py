@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 import psutil
 
 from changeover.domain.gateway_nodes import OUTDATED, NodeState
+from changeover.domain.routing import RoutingState
 from changeover.errors import (
     ChangeoverError,
     EnvironmentProblem,
@@ -204,22 +205,22 @@ class Node:
         if self._store is None:
             self._store = Store.open(self._wanted.url, timeout=STORE_SECONDS)
         self._card.who = gateway_nodes.join(self._store, self._card.who)
-        site = self._site()
+        stored = plans.load(self._store, self._wanted.migration)
+        site = self._site(stored, routing.read(self._store, stored.migration))
         for warning in warnings(site.plan):
             LOG.warning("note: %s", warning)
         return site
 
-    def _site(self) -> Site:
+    def _site(self, stored: Plan, state: RoutingState) -> Site:
         """Return the migration with the plan in force, its files written."""
-        store = self._opened
-        stored = plans.load(store, self._wanted.migration)
         plan = of_node(stored, self._wanted.listen)
-        self._gateway.prepare(plan, routing.read(store, plan.migration))
+        self._gateway.prepare(plan, state)
         self._plan = plan
         self._note_if_outdated()
         self._digest = plans.digest_of(stored)
         self._card.who = replace(self._card.who, address=plan.routing.listen)
-        return Site(self._home, plan, store, self._gateway)
+        self._card.old_plan = ""
+        return Site(self._home, plan, self._opened, self._gateway)
 
     def _note_if_outdated(self) -> None:
         """Note whether Envoy has the listener of an earlier plan; started again, it has not."""
@@ -252,19 +253,19 @@ class Node:
 
     def _until_amended(self, session: Session) -> Site | None:
         """Keep a session at work; return the site with the next plan, None when it is to end."""
-        refused = ""
+        refused = None
         while not self._stop.is_asked and not self._card.is_replaced:
             self._tick(session)
-            if session.is_amended and session.newest_digest != refused:
-                try:
-                    return self._site()
-                except StoreError:
-                    continue
-                # a plan that Envoy refuses must not end a node that serves
-                except ChangeoverError as error:
-                    refused = session.newest_digest
-                    self._card.note = f"goes on with the plan of before: {error.what}"
-                    LOG.error(self._card.note)
+            amended, state = session.amended, self._card.state
+            if amended is None or state is None or amended is refused:
+                continue
+            try:
+                return self._site(amended, state)
+            # a plan that Envoy refuses must not end a node that serves
+            except ChangeoverError as error:
+                refused = amended
+                self._card.old_plan = f"goes on with the plan of before: {error.what}"
+                LOG.error(self._card.old_plan)
         return None
 
     def _tick(self, session: Session) -> None:

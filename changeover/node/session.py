@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import timedelta
 
+from changeover import clock
+from changeover.analysis.window import combine
+from changeover.domain.routing import System
 from changeover.node.card import Card
 from changeover.node.following import POLL_SECONDS, Following
 from changeover.node.judging import Judging
@@ -12,14 +16,19 @@ from changeover.node.listening import Listening
 from changeover.node.measuring import Measuring
 from changeover.node.own_moves import OwnMoves
 from changeover.observer.throttle import LogOnce, Throttle
+from changeover.plan.model import Plan
 from changeover.site.site import Site
-from changeover.store import plans
+from changeover.store import plans, samples
 
 LOG = logging.getLogger("changeover.node")
 
 TICK_SECONDS = 0.1
 PLAN_SECONDS = 2.0
 """How often the plan's digest is asked for."""
+BASELINE_SECONDS = 10.0
+"""How often the store is asked how the baseline answered, until it says so."""
+USUAL, HOUR = timedelta(hours=24), timedelta(hours=1)
+"""Of which time the baseline's answers are read."""
 JOIN_SECONDS = 5.0
 """A thread that waits for a store which hangs is left behind: it does nothing any more."""
 
@@ -42,8 +51,9 @@ class Session:
         self._measuring = Measuring(site, card, self._judging)
         self._is_over, self._is_news = threading.Event(), threading.Event()
         listening = Listening(site.store, site.migration, self._is_news.set, self._log)
-        self.newest_digest = digest
-        """Of the plan that is in force, as far as is known."""
+        self._knows_baseline, self._newest = False, digest
+        self.amended: Plan | None = None
+        """Another plan that is in force, as it is stored; None as far as is known."""
         self._threads = [
             threading.Thread(target=self._follow, name="routes", daemon=True),
             threading.Thread(
@@ -54,11 +64,6 @@ class Session:
         """Begin to follow the store and to send."""
         for thread in self._threads:
             thread.start()
-
-    @property
-    def is_amended(self) -> bool:
-        """Whether another plan is in force."""
-        return self.newest_digest not in ("", self._digest)
 
     def tick(self) -> None:
         """Read the log and judge by it; call it ten times a second."""
@@ -94,8 +99,10 @@ class Session:
             # what two nodes measured under one name would replace each other
             if not self._card.is_replaced:
                 self._log.run("measurements", self._save)
+            if not self._knows_baseline and self._throttle.is_due("baseline", BASELINE_SECONDS):
+                self._log.run("how the baseline answers", self._know_baseline)
             if self._throttle.is_due("plan", PLAN_SECONDS):
-                self._log.run("plan", self._read_digest)
+                self._log.run("plan", self._read_plan)
 
     def _save(self) -> None:
         before = self._card.measured_until
@@ -104,5 +111,23 @@ class Session:
         if self._card.measured_until != before:
             self._card.sign(self._site.store)
 
-    def _read_digest(self) -> None:
-        self.newest_digest = plans.digest(self._site.store, self._site.migration)
+    def _know_baseline(self) -> None:
+        """Read how the baseline answered on all gateways: at 100 % it answers nobody here."""
+        end = clock.now()
+        found = samples.series(self._site.store, self._site.migration, System.BASELINE,
+                               start=end - USUAL, end=end, points=USUAL // HOUR)
+        self._judging.usual = combine(found, seconds=USUAL.total_seconds()) if found else None
+        self._knows_baseline = True
+
+    def _read_plan(self) -> None:
+        """Read the plan when it was amended; here, since whoever judges must not wait for it."""
+        store, migration = self._site.store, self._site.migration
+        newest = plans.digest(store, migration)
+        if newest in ("", self._digest):
+            self.amended, self._newest, self._card.old_plan = None, self._digest, ""
+        elif newest != self._newest:
+            try:
+                self.amended, self._newest = plans.load(store, migration), newest
+            except Exception as error:
+                self._card.old_plan = f"goes on with the plan of before: {error}"
+                raise

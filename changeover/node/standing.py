@@ -23,7 +23,7 @@ class Known:
         is_serving: Whether its Envoy answers.
         wanted: (epoch, version) of the newest routing state that it read; None before the first.
         served: (epoch, version) that its Envoy serves; None before the first.
-        silence: Seconds since the store answered last; None when it never did.
+        silence: Seconds since the store took a sign of life; None when it never answered.
         problem: Why the routes are not what they should be; empty when they are.
         waiting: Seconds since it read the wanted epoch first; endless of the first state it read.
     """

@@ -41,6 +41,18 @@ class GuardrailWatch:
         if self._mix is not None:
             self._mix.learn(window.subsets)
 
+    def learn(self, at: int) -> None:
+        """Learn from one more second how the baseline answers.
+
+        It is kept for when the baseline serves nobody: then there is nothing to compare with.
+        """
+        baseline = self._last_requests("baseline", at) if self._names else None
+        if baseline is not None:
+            self._baseline_before = baseline
+        if self._mix is not None:
+            for row in self._recent.seconds("baseline", at, at + 1):
+                self._mix.learn(row.subsets)
+
     def restart(self) -> None:
         """Forget for how long all was wrong."""
         self._alarmed.clear()
@@ -65,13 +77,8 @@ class GuardrailWatch:
         if at <= self._withheld_to:
             self._alarmed.clear()
             return []
-        own, baseline = self._last_requests("candidate", at), self._last_requests("baseline", at)
-        # kept for when the baseline serves nobody: then there is nothing to compare with now
-        if baseline is not None:
-            self._baseline_before = baseline
-        if self._mix is not None:
-            for row in self._recent.seconds("baseline", at, at + 1):
-                self._mix.learn(row.subsets)
+        self.learn(at)
+        own = self._last_requests("candidate", at)
         fired = []
         for name in self._names:
             why = own and self._why(name, own)

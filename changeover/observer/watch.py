@@ -172,6 +172,10 @@ class Watch:
         """Remember how the baseline answered while it served users, for when it serves none."""
         self._guardrails.know_baseline(window)
 
+    def learn(self, at: int) -> None:
+        """Learn from second `at` how the baseline answers; nothing is judged."""
+        self._guardrails.learn(at)
+
     def withhold(self, second: int) -> None:
         """Note that back-pressure sends the candidate's requests to the baseline in this second.
 

@@ -14,6 +14,9 @@ from changeover.errors import StoreError, StoreLocked
 # the drivers have one class for all that goes wrong outside: only the text tells a lock
 _LOCKED = ("database is locked", "lock timeout", "canceling statement due to lock", "deadlock")
 
+# not of what we ask, but of who asks and when: a right that is missing, a standby that only reads
+_REFUSED = ("42501", "25006")
+
 
 @contextmanager
 def clear_errors(url: URL, who: Callable[[], str] = str) -> Iterator[None]:
@@ -35,6 +38,12 @@ def clear_errors(url: URL, who: Callable[[], str] = str) -> Iterator[None]:
         ) from error
     # after its subclass above: what is left is a file that is no database, or a damaged one
     except DatabaseError as error:
+        if getattr(error.orig, "sqlstate", None) in _REFUSED:
+            raise StoreError(
+                f"the database refuses it: {_one_line(str(error.orig))}", where=_shown(url),
+                next_step="Give the role its rights (docs/fleet.md has a node's), or see why the "
+                "database is read-only",
+            ) from error
         if _is_programming_fault(error):
             raise
         raise StoreError(

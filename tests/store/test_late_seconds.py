@@ -12,8 +12,11 @@ from changeover.analysis.window import Sample
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.publish import Gateway
 from changeover.node.card import Card
+from changeover.node.judging import Judging
 from changeover.node.late import LATE_SECONDS
 from changeover.node.measuring import Measuring
+from changeover.node.own_moves import OwnMoves
+from changeover.observer.throttle import LogOnce
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import samples
@@ -29,7 +32,9 @@ def begin(store: Store, directory: Path) -> Measuring:
     home = Home(directory)
     home.create()
     site = Site(home, shop(), store, Gateway(GatewayFiles(directory / "gateway"), name="edge-1"))
-    return Measuring(site, Card(Identity("shop", "edge-1", "home", "")))
+    card = Card(Identity("shop", "edge-1", "home", ""))
+    judging = Judging(site.plan, card, OwnMoves(site.gateway), LogOnce())
+    return Measuring(site, card, judging)
 
 
 def come_late(measuring: Measuring) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
 import psutil
@@ -11,12 +12,15 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from changeover import clock
+from changeover.domain.audit import Author
 from changeover.domain.gateway_nodes import NodeState
-from changeover.domain.routing import Mode
+from changeover.domain.routing import Change, Mode
 from changeover.domain.slices import SlowBound
+from changeover.plan.model import Plan
 from changeover.site.bucket_sums import opened
-from changeover.store import publications, slices
-from tests.integration.node.conftest import Begin, Fleet
+from changeover.store import plans, publications, routing, slices
+from tests.integration.conftest import make_plan
+from tests.integration.node.conftest import Begin, Fleet, Node
 from tests.store.conftest import admin
 from tests.support.processes import LONGEST_PAUSE, ROOT, wait_for
 
@@ -132,6 +136,50 @@ def test_the_rights_that_the_docs_give_a_node_are_enough(fleet: Fleet) -> None:
     with admin(fleet.url) as connection, pytest.raises(
             ProgrammingError, match="permission denied"):
         connection.execute(text("SELECT * FROM approver_token"))
+
+
+def change_rights(fleet: Fleet, statement: str) -> None:
+    """Give the nodes' role a right, or take it away."""
+    with admin(fleet.url) as connection:
+        connection.execute(text(statement.format(f"node_{fleet.store.engine.url.database}")))
+
+
+def pilots(fleet: Fleet, folder: Path, *names: str) -> Plan:
+    """Return the plan with a segment of users whose names stand in a file."""
+    (folder / "pilots.txt").write_text("".join(f"{name}\n" for name in names))
+    listed = make_plan(folder=folder, routing={
+        "listen": fleet.plan.routing.listen,
+        "segments": {"pilots": {"header": "x-user-id", "file": "pilots.txt"}}})
+    return fleet.plan.model_copy(update={"routing": listed.routing})
+
+
+def test_a_list_of_users_is_a_nodes_to_read(fleet: Fleet, tmp_path: Path) -> None:
+    """With the documented rights; without them it goes on with the plan of before, and says so."""
+    main, listed = fleet.url, pilots(fleet, tmp_path, "ann")
+    plans.register(fleet.store, listed, source="test", now=clock.now())
+    restrict(fleet)
+    edge, = fleet.start("edge-1")
+    fleet.url = main
+    change = Change(mode=Mode.GRADUAL, weight=0, segments=("pilots",), is_by_person=True)
+    # by the store alone: the main machine's Envoy has no such list
+    routing.change(fleet.store, "bench", change, Author("test", "test"), now=clock.now())
+    wait_for(lambda: served_by(edge, "ann") == "candidate", what="ann has moved")
+    assert edge.ask(5) == {"baseline": 5}
+    change_rights(fleet, "REVOKE SELECT ON user_list FROM {}")
+    amended = pilots(fleet, tmp_path, "ann", "bo")
+    plans.register(fleet.store, amended, source="test", now=clock.now())
+    wait_for(lambda: (row := edge.row()) and "permission denied" in row.problem,
+             what="it says that it cannot read the plan")
+    assert served_by(edge, "ann") == "candidate" and edge.ready().status_code == 200
+    change_rights(fleet, "GRANT SELECT ON user_list TO {}")
+    wait_for(lambda: edge.log.count("listens on") == 2, what="it has the plan")
+    wait_for(lambda: (row := edge.row()) and "permission denied" not in row.problem,
+             what="it says so no more")
+
+
+def served_by(edge: Node, user: str) -> str:
+    answer = httpx.get(edge.url, headers={"x-user-id": user}, timeout=LONGEST_PAUSE)
+    return str(answer.json()["served_by"])
 
 
 LATENCY = {"slo": [{"metric": "latency_p95", "ratio_to_baseline": 1.5}]}

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections import Counter
 from contextlib import AbstractContextManager
+from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from changeover import clock
 from changeover.domain.routing import Mode
 from changeover.store import audit, firings, rollbacks
 from tests.integration.node.conftest import Begin, Fleet, Link, Node, link_of
 from tests.integration.observer.conftest import NO_FAST_PATH
+from tests.store.conftest import admin
 from tests.support.processes import LONGEST_PAUSE, free_port, meanwhile, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.postgres]
@@ -197,6 +203,72 @@ def test_who_breaks_glass_at_a_lost_node_sends_everyone_back(begin: Begin) -> No
     assert (event.actor, event.data["reason"]) == ("ann", "wrong sums")
     assert kinds(fleet)["gateway_node.lost"] == 1
     assert edge.ask(10) == {"baseline": 10}
+
+
+def test_a_node_that_stood_still_asks_before_it_moves_anybody(begin: Begin) -> None:
+    """The store was well all the time: it only looks as if it had been silent."""
+    listen = f"127.0.0.1:{free_port()}"
+    fleet = begin(routing={"listen": listen, "lost_after": "5s"}, guardrails=NO_FAST_PATH,
+                  triggers=[SLOW])
+    edge, = fleet.start("edge-1")
+    fleet.move(Mode.GRADUAL, 5000)
+    assert edge.process is not None
+    fleet.bench.fault("slow")
+    with fleet.load(edge):
+        os.kill(edge.process.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        wait_for(lambda: time.monotonic() - began > 8, what="longer than lost_after")
+        row = edge.row()
+        os.kill(edge.process.pid, signal.SIGCONT)
+        assert row is not None
+        wait_for(lambda: (now := edge.row()) and now.seen > row.seen + timedelta(seconds=4),
+                 what="it is heard of again")
+    assert edge.gateway.journal() is None
+    row = edge.row()
+    assert row is not None and row.own_moves is None
+
+
+def test_a_node_at_a_store_that_takes_nothing_judges_by_itself(begin: Begin) -> None:
+    """A standby that is read, or a disk that is full: no rollback is in it."""
+    fleet = begin(triggers=[SLOW], guardrails=NO_FAST_PATH)
+    edge, = fleet.start("edge-1")
+    fleet.move(Mode.GRADUAL, 5000)
+    read_only(fleet, "on")
+    wait_for(lambda: "cut off from the store" in edge.ready().text, what="it is cut off")
+    with fleet.load(edge):
+        fleet.bench.fault("slow")
+        wait_back(edge)
+    fleet.bench.fault("none")
+    read_only(fleet, "off")
+    fleet.start_observer()
+    wait_settled(fleet, edge)
+    assert (fleet.state().mode, fleet.state().epoch) == (Mode.EMERGENCY_ROLLBACK, 1)
+
+
+def read_only(fleet: Fleet, value: str) -> None:
+    """Have the database take nothing, or all again, also from those who are connected."""
+    name = fleet.store.engine.url.database
+    with admin(fleet.url) as connection:
+        connection.execute(text("SET default_transaction_read_only = off"))
+        connection.execute(text(
+            f"ALTER DATABASE \"{name}\" SET default_transaction_read_only = {value}"))
+        connection.execute(text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"))
+
+
+def test_at_100_percent_a_candidate_that_answers_nobody_is_left(begin: Begin) -> None:
+    """The baseline serves nobody, and never did here: its health says that it is well."""
+    fleet = begin()
+    link, fleet.url = link_of(fleet.url)
+    edge, = fleet.start("edge-1")
+    fleet.move(Mode.GRADUAL, 5000)
+    fleet.move(Mode.CANDIDATE_ONLY)
+    cut(edge, link)
+    with fleet.load(edge):
+        fleet.bench.fault("503")
+        wait_back(edge)
+    assert "guardrail" in edge.ready().text
 
 
 def test_nobody_is_sent_to_a_baseline_that_is_gone(begin: Begin) -> None:
