@@ -124,7 +124,6 @@ def take_routes_back(run: CutoverRun, stage: str, decision: StageDecision) -> st
 
     Raises:
         StaleEpoch: A rollback came first.
-        PublishFailed: The gateway did not confirm.
     """
     return routes_back.take_back(run, decision)
 

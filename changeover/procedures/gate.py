@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 
 from changeover import clock
@@ -19,6 +20,7 @@ from changeover.procedures import routes_back, steering
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
+from changeover.procedures.route_doubts import failing_elsewhere
 from changeover.procedures.steps import CutoverRun
 from changeover.store import cutovers, firings, plans, verdicts
 
@@ -53,9 +55,12 @@ def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
     alarm = _judge_once(run, record, GATE, watch)
     decision = _decide(run, record, judged, alarm, is_reduced=not seen.has_share)
     routes = failed_routes(spec.routes, judged)
-    if decision.action is StageAction.ROLLBACK and routes:
-        return routes_back.decide(run, record, routes, decision.reason)
-    return decision
+    if decision.action is not StageAction.ROLLBACK or not routes:
+        return decision
+    if elsewhere := failing_elsewhere(site, routes, judged):
+        said = f"not route {', '.join(routes)} alone: {', '.join(elsewhere)} fails the same bound"
+        return replace(decision, reason=f"{decision.reason}; {said}")
+    return routes_back.decide(run, record, routes, decision.reason)
 
 
 def _judge_once(
@@ -102,7 +107,8 @@ def _decide(
     decision = decide_stage(
         verdict=verdict,
         rechecks_left=plan.patience.rechecks - record.rechecks,
-        needs_approval=not early and (is_asked or bool(holds) or is_reduced),
+        # an early end of the soak was of all the users: what went back since is asked about
+        needs_approval=is_reduced or (not early and (is_asked or bool(holds))),
         is_alarmed=is_alarmed or bool(asked_about),
     )
     reasons = [f"promoted now by {early}"] if early else []

@@ -11,11 +11,11 @@ from changeover.domain.going_back import smaller
 from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause, scope_of_route
 from changeover.domain.rollout import StageAction, StageRecord
-from changeover.errors import InvalidInput
+from changeover.errors import InvalidInput, PublishFailed
 from changeover.procedures import rollback
 from changeover.procedures.notices import notify
 from changeover.procedures.steps import CutoverRun, Found
-from changeover.store import cutovers, routing
+from changeover.store import cutovers, routing, steps
 
 
 def decide(
@@ -40,12 +40,31 @@ def decide(
         said = f"route {', '.join(left)} goes back alone" if left else "no route is left to go back"
         return said, {"routes": left}
 
-    name = f"failed routes of {record.key} {record.round}.{record.rechecks}"
+    name = f"{_of_stage(record)} {record.round}.{record.rechecks}"
+    again = _returned_before(run, record, routes)
     back = tuple(run.once(name, aim).data["routes"])
     if not back:
         said = f"{reason}; at the baseline already: route {', '.join(routes)}"
         return StageDecision(record.key, StageAction.ASK, said)
+    if again:
+        reason += (f"; route {', '.join(again)} went back in this stage before, and what a check "
+                   "by evidence has counted since the stage began still speaks against it: to try "
+                   "it again, end this cutover and start one from this stage")
     return StageDecision(record.key, StageAction.WAIT, reason, back)
+
+
+def _of_stage(record: StageRecord) -> str:
+    return f"failed routes of {record.key}"
+
+
+def _returned_before(run: CutoverRun, record: StageRecord, routes: tuple[str, ...]) -> list[str]:
+    """Return the routes that went back in an earlier round, and got their share again."""
+    before = set()
+    for step in steps.all_of(run.site.store, run.migration, run.subject):
+        of_round = step.name.removeprefix(f"{_of_stage(record)} ").partition(".")[0]
+        if step.name.startswith(f"{_of_stage(record)} ") and int(of_round) < record.round:
+            before.update(step.data.get("routes", ()))
+    return [name for name in routes if name in before]
 
 
 def take_back(run: CutoverRun, decision: StageDecision) -> str:
@@ -57,7 +76,6 @@ def take_back(run: CutoverRun, decision: StageDecision) -> str:
     Raises:
         StaleEpoch: A rollback came first.
         Refused: It came in this moment.
-        PublishFailed: The gateway did not confirm.
     """
     record = cutovers.stage(run.site.store, run.id, decision.stage)
     if record is None:
@@ -73,8 +91,13 @@ def _take_one_back(run: CutoverRun, record: StageRecord, name: str, why: str) ->
     cause = Cause(f"cutover {run.id}", f"the gate of stage {record.key} failed: {why}")
     occasion = f"{run.subject} {record.index} {record.round}.{record.rechecks} {scope}"
     target = smaller(site.plan, run.current_state(), scope)
-    state = rollback.reduce(
-        site, target, scope=scope, cause=cause, occasion=occasion, soaks_anew=False)
+    try:
+        state = rollback.reduce(
+            site, target, scope=scope, cause=cause, occasion=occasion, soaks_anew=False)
+    except PublishFailed:
+        # a gateway that lags must not keep the next route at the candidate; the state stands, and
+        # the observer publishes it again
+        state = routing.read(site.store, run.migration)
     notify(site, f"rollback of {scope} of {site.migration}",
            f"{cause.reason}; everyone else stays: {state.describe()}", Severity.CRITICAL,
            key=occasion)

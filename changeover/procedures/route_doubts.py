@@ -1,0 +1,54 @@
+"""Whether a candidate that fails a route's gate fails other requests, too: then all go back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from changeover.analysis.check import judge
+from changeover.domain.rollout import GateVerdict
+from changeover.domain.verdict import Verdict
+from changeover.plan.conditions import CheckSpec
+from changeover.plan.model import Plan
+from changeover.plan.subsets import REST, subset_of_route
+from changeover.site.site import Site
+
+
+def failing_elsewhere(
+    site: Site, routes: Sequence[str], judged: Iterable[GateVerdict]
+) -> tuple[str, ...]:
+    """Return the candidate's other requests that fail what the routes failed, in words.
+
+    Each failed check with a bound of its own is asked about the requests of each other route, and
+    of none, in the same window. Comparisons with the baseline are not: whether another part's ratio
+    is bad takes evidence of its own, which its own stage's gate has.
+
+    Args:
+        site: The migration.
+        routes: The routes that would go back alone.
+        judged: The stage's verdicts, as they are stored.
+    """
+    others = {subset_of_route(each.name): f"route {each.name}"
+              for each in site.plan.routes if each.name not in routes}
+    others[REST] = "everything without a route"
+    found: dict[str, None] = {}
+    for check, evidence in _failed(site.plan, judged):
+        start, end = (datetime.fromisoformat(evidence[name])
+                      for name in ("window_start", "window_end"))
+        for subset, words in others.items():
+            own = site.metrics.window(check.of, start=start, end=end, segment=subset)
+            if judge(check, own, None, start=start, end=end).verdict is Verdict.FAIL:
+                found[words] = None
+    return tuple(found)
+
+
+def _failed(
+    plan: Plan, judged: Iterable[GateVerdict]
+) -> Iterator[tuple[CheckSpec, dict[str, Any]]]:
+    """Yield the failed checks of a route that have a fixed bound, with what was found."""
+    for known in judged:
+        for check, evidence in zip(plan.all_gates[known.gate], known.evidence, strict=False):
+            is_fixed = check.route is not None and not check.is_to_baseline
+            if is_fixed and evidence["verdict"] == Verdict.FAIL:
+                yield check, evidence
