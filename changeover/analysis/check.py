@@ -45,11 +45,12 @@ class CheckResult:
 
     `value` and `baseline_value` are in base units: shares 0..1, seconds, bytes. `coverage` stands
     beside the scores of comparisons: what was dropped, and why. `places` are those of the answers
-    that the result is about. `sequential` is what a comparison by buckets was reached by,
-    `by_minutes` one of single minutes, `external` what sources said. `on_fail` says what follows
-    when it failed, `subset` which requests are meant if not all (`segment:beta`). `interval` is
-    where the true value lies (95 %), `outlook` how much longer an undecided check needs; neither
-    decides anything. `group` is the one of the plan that it belongs to, with the group's verdict.
+    that the result is about, `parts` the parts of the traffic. `sequential` is what a comparison
+    by buckets was reached by, `by_minutes` one of single minutes, `external` what sources said.
+    `on_fail` says what follows when it failed, `subset` which requests are meant if not all
+    (`segment:beta`). `interval` is where the true value lies (95 %), `outlook` how much longer an
+    undecided check needs; neither decides anything. `group` is the one of the plan that it belongs
+    to, with the group's verdict.
     """
 
     metric: str
@@ -66,6 +67,7 @@ class CheckResult:
     baseline_samples: int | None = None
     coverage: Mapping[str, int] | None = None
     places: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     sequential: Mapping[str, Any] | None = None
     by_minutes: Mapping[str, Any] | None = None
     external: Mapping[str, Any] | None = None
@@ -98,6 +100,8 @@ class CheckResult:
                 document[name] = dict(mapping)
         if self.places:
             document["places"] = list(self.places)
+        if self.parts:
+            document["parts"] = list(self.parts)
         if self.subset is not None:
             document["subset"] = self.subset
         if self.on_fail is not OnFail.ROLLBACK:

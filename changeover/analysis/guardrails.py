@@ -24,6 +24,7 @@ from changeover.analysis.window import MOST_USERS, SPLIT, Measurements, Met, Win
 from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.metrics import METRICS, format_value
+from changeover.plan.subsets import parts_in_words
 
 MORE = 0.01
 """The candidate's share must exceed the baseline's by more than this."""
@@ -41,7 +42,6 @@ SHORTER = 10.0
 ENOUGH_ANSWERS = 50
 FEWEST_SHORT_USERS = 50
 """Users differ by what they ask for, and a few ask most: the usual size needs many of them."""
-NEARLY_ALL = 0.95
 FEWEST_PROBES = 5
 
 _Count = Callable[[Measurements], tuple[int, int]]
@@ -81,6 +81,9 @@ class Evidence:
         accepted: Places that people promoted with their eyes open at an earlier gate.
         start: Start of the window.
         end: End of the window.
+        parts: Which parts of the traffic the windows hold; None: all of it.
+        wholes: Which windows of the baseline (`baseline`, `before`) hold all the same: its parts
+            were not counted at that time.
     """
 
     own: Window
@@ -92,11 +95,41 @@ class Evidence:
     accepted: frozenset[str]
     start: datetime
     end: datetime
+    parts: tuple[str, ...] | None = None
+    wholes: frozenset[str] = frozenset()
 
 
 def judge_guardrails(names: Sequence[Guardrail], evidence: Evidence) -> list[CheckResult]:
     """Return the verdict of each guardrail that is on: fail is an alarm, which asks people."""
-    return [_JUDGES.get(name, _judge_share)(name, evidence) for name in names]
+    found = []
+    for name in names:
+        result = _JUDGES.get(name, _judge_share)(name, evidence)
+        is_of_requests = name in COUNTED or name is Guardrail.SHORT_ANSWERS
+        found.append(_with_parts(result, evidence) if is_of_requests else result)
+    return found
+
+
+def _with_parts(result: CheckResult, evidence: Evidence) -> CheckResult:
+    """Return a result that says which parts of the traffic it compares, if not all."""
+    if evidence.parts is None:
+        return result
+    return replace(result, parts=evidence.parts,
+                   reason=f"{result.reason}; compared: {parts_in_words(evidence.parts)}")
+
+
+def forgot_users(window: Window) -> bool:
+    """Whether users with keys came and none of them is remembered: an earlier version measured."""
+    return window.keyless < window.requests and not window.users.get(Met.ANSWER)
+
+
+def _other(evidence: Evidence, *, is_beside: bool) -> tuple[Window, str]:
+    """Return the baseline's window to compare with, and what is to be said of it."""
+    # Where the candidate serves everybody the baseline has no requests now, but had some before.
+    name = "baseline" if is_beside else "before"
+    words = "" if is_beside else " before the stage"
+    if name in evidence.wholes:
+        words += " (in all requests: its parts were not counted then)"
+    return evidence.baseline if is_beside else evidence.before, words
 
 
 def overall(
@@ -137,52 +170,6 @@ def _off(name: Guardrail) -> str:
     return f"; {name} is off: "
 
 
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """How the baseline answers requests like the candidate's.
-
-    Args:
-        share: Share of them that it answers badly, 0..1.
-        requests: In how many requests that was seen.
-    """
-
-    share: float
-    requests: int
-
-
-def usual_of(name: Guardrail, baseline: Window) -> Usual:
-    """Return what a guardrail of `COUNTED` counts of the baseline."""
-    bad, total = COUNTED[name][1](baseline)
-    return Usual(bad / total if total else 0.0, total)
-
-
-def takes_all(name: Guardrail, own: Window, usual: Usual | None) -> str | None:
-    """Return why a guardrail rolls back: nearly every request of the candidate ends badly, and the
-    baseline's do not. None while that is not so, or not known.
-
-    Args:
-        name: A guardrail of `COUNTED`.
-        own: The candidate's last seconds.
-        usual: The baseline's, of the same time or of the last time when it served users.
-    """
-    kind, count = COUNTED[name]
-    bad, total = count(own)
-    users = own.users.get(kind, ())
-    if total < ENOUGH or bad < NEARLY_ALL * total or usual is None:
-        return None
-    # One broken client may send nearly all requests of a quiet time.
-    if own.users.get(Met.ANSWER) and len(users) < FEWEST_USERS:
-        return None
-    if usual.requests < ENOUGH or bad / total - usual.share <= FAR_MORE:
-        return None
-    metric = METRICS[MEANINGS[name].metric]
-    value = format_value(metric, bad / total)
-    other = format_value(metric, usual.share)
-    return (f"{metric.name} of candidate {value} in {total} requests "
-            f"of {len(users) or 'unknown'} or more users, of the baseline "
-            f"{other} in {usual.requests}")
-
-
 def _result(name: Guardrail, evidence: Evidence, verdict: Verdict, reason: str) -> CheckResult:
     return CheckResult(
         metric=MEANINGS[name].metric, of="candidate", bound=f"guardrail {name}", verdict=verdict,
@@ -197,9 +184,8 @@ def _unknown(name: Guardrail, evidence: Evidence, reason: str) -> CheckResult:
 
 def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
     kind, count = COUNTED[name]
-    # Where the candidate serves everybody the baseline has no requests now, but had some before.
     is_beside = count(evidence.baseline)[1] >= ENOUGH
-    other = evidence.baseline if is_beside else evidence.before
+    other, words = _other(evidence, is_beside=is_beside)
     (bad, total), (other_bad, other_total) = count(evidence.own), count(other)
     metric = METRICS[MEANINGS[name].metric]
     if not total or not other_total:
@@ -208,9 +194,7 @@ def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
     value, known = bad / total, other_bad / other_total
     ours, theirs = format_value(metric, value), format_value(metric, known)
     numbers = (f"{metric.name} of candidate {ours} in {total}, "
-               f"of the baseline {theirs} in {other_total}")
-    if not is_beside:
-        numbers += " before the stage"
+               f"of the baseline {theirs} in {other_total}{words}")
     most = format_value(metric, MORE)
     found = replace(
         _result(name, evidence, Verdict.PASS, numbers),
@@ -221,6 +205,9 @@ def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
     share = evidence.share if is_beside else None
     alarm = None
     if bad >= FEWEST_BAD:
+        if _lacks_users(evidence, other) and value - known > MORE:
+            reason = f"{found.reason}: users of single parts were not counted yet"
+            return replace(found, verdict=Verdict.INCONCLUSIVE, reason=reason)
         alarm = _is_more(kind, evidence.own, other, value - known, share)
     if alarm:
         return replace(found, verdict=Verdict.FAIL, reason=f"{found.reason}: {alarm}")
@@ -228,6 +215,11 @@ def _judge_share(name: Guardrail, evidence: Evidence) -> CheckResult:
         reason = f"{found.reason}: fewer than {ENOUGH} requests"
         return replace(found, verdict=Verdict.INCONCLUSIVE, reason=reason)
     return found
+
+
+def _lacks_users(evidence: Evidence, other: Window) -> bool:
+    # without routes a window without users is one of users without keys
+    return evidence.parts is not None and any(map(forgot_users, (evidence.own, other)))
 
 
 def _is_more(
@@ -305,10 +297,10 @@ def _users_who_met(kind: Met, window: Window, *, is_split: bool) -> tuple[int, i
 def _judge_short(name: Guardrail, evidence: Evidence) -> CheckResult:
     own = evidence.own
     is_beside = evidence.baseline.answers >= ENOUGH_ANSWERS
-    other = evidence.baseline if is_beside else evidence.before
+    other, words = _other(evidence, is_beside=is_beside)
     users = min(len(each.users.get(Met.ANSWER, ())) for each in (own, other))
     is_few = min(own.answers, other.answers) < ENOUGH_ANSWERS
-    if is_few or 0 < users < FEWEST_SHORT_USERS:
+    if is_few or 0 < users < FEWEST_SHORT_USERS or _lacks_users(evidence, other):
         reason = (f"{own.answers} and {other.answers} answers of {users} users: needed are "
                   f"{ENOUGH_ANSWERS}, of {FEWEST_SHORT_USERS} users")
         return replace(
@@ -320,6 +312,8 @@ def _judge_short(name: Guardrail, evidence: Evidence) -> CheckResult:
     metric = METRICS["response_bytes"]
     ours, theirs = format_value(metric, usual), format_value(metric, known)
     reason = f"the candidate's usual answer has {ours}, the baseline's {theirs}"
+    if "before" in evidence.wholes or "baseline" in evidence.wholes:
+        reason += words
     return replace(
         _result(name, evidence, _fails(is_short), reason),
         bound=f"guardrail {name}: at least a tenth of the baseline", value=usual,

@@ -28,6 +28,7 @@ from changeover.analysis.window import (
 from changeover.clock import from_timestamp
 from changeover.domain.routing import System
 from changeover.gateway.accesslog import Entry, Outcome, classify, refusal, share_of, statuses_of
+from changeover.plan.subsets import is_part_of_traffic
 
 _SYSTEMS = frozenset(map(str, System))
 KEEP_SECONDS = 120
@@ -42,6 +43,7 @@ class _Tally:
     errors: dict[str, int] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     bins: dict[int, int] = field(default_factory=dict)
+    users: dict[str, set[int]] = field(default_factory=dict)
 
     def add(self, entry: Entry, outcome: Outcome) -> None:
         """Count a request."""
@@ -79,7 +81,9 @@ class _Tally:
         """Return it as fields of `Measurements`."""
         return {
             "errors": dict(self.errors), "statuses": dict(self.statuses),
-            "latency": Histogram(dict(self.bins)), **self.numbers}
+            "latency": Histogram(dict(self.bins)),
+            "users": {kind: fewest(users) for kind, users in sorted(self.users.items())},
+            **self.numbers}
 
 
 def _count(counts: dict[Any, int], name: Any) -> None:
@@ -93,7 +97,6 @@ class _Second(_Tally):
     `subsets` is None when a line did not say which ones its request is in: nothing is known then.
     """
 
-    users: dict[str, set[int]] = field(default_factory=dict)
     subsets: dict[str, _Tally] | None = field(default_factory=dict)
     listened: int = 0
     memory_bytes: int | None = None
@@ -118,6 +121,7 @@ class Accumulator:
     ) -> None:
         self._first, self._gateway = first, gateway
         self._subsets = sorted(subsets)
+        self._counted = frozenset(self._subsets)
         self._seconds: dict[tuple[str, int], _Second] = {}
         self._user_errors: dict[tuple[str, str], datetime] = {}
         self._kept_from = first
@@ -156,23 +160,31 @@ class Accumulator:
     def _add_to_system(self, entry: Entry, outcome: Outcome, at: int) -> None:
         second = self._second(outcome.system, at)
         second.add(entry, outcome)
-        self._add_to_subsets(second, entry, outcome)
+        parts = self._add_to_subsets(second, entry, outcome)
         if entry.key:
-            _add_user(second, entry, outcome)
+            _add_user([second, *parts], entry, outcome)
         if entry.key and outcome.error is not None:
             user = hashlib.sha256(entry.key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
             when = from_timestamp(entry.end)
             self._user_errors.setdefault((user, str(outcome.system)), when)
 
-    def _add_to_subsets(self, second: _Second, entry: Entry, outcome: Outcome) -> None:
+    def _add_to_subsets(
+        self, second: _Second, entry: Entry, outcome: Outcome
+    ) -> list[_Tally]:
+        """Count a request in its subsets; return those whose users are remembered."""
         # one request without the mark, and the second's subsets are unknown as a whole
         if entry.subsets is None:
             second.subsets = None
         if second.subsets is None or entry.subsets is None:
-            return
-        for name in self._subsets:
-            if name in entry.subsets:
-                second.subsets.setdefault(name, _Tally()).add(entry, outcome)
+            return []
+        parts = []
+        for name in entry.subsets & self._counted:
+            tally = second.subsets.setdefault(name, _Tally())
+            tally.add(entry, outcome)
+            # guardrails count users; they compare parts of the traffic, and no segments
+            if is_part_of_traffic(name):
+                parts.append(tally)
+        return parts
 
     def add_probe(self, system: str, at: int, *, is_up: bool) -> None:
         """Count one health probe that ended in second `at`."""
@@ -224,7 +236,6 @@ class Accumulator:
     def _sample(self, system: str, at: int, second: _Second) -> Sample:
         return Sample(
             system, at, gateway=self._gateway, watched=1, listened=second.listened,
-            users={kind: fewest(users) for kind, users in sorted(second.users.items())},
             subsets=self._of_subsets(system, second),
             memory_bytes=second.memory_bytes, cpu_cores=second.cpu_cores, **second.measured(),
         )
@@ -253,8 +264,8 @@ class Accumulator:
             del self._seconds[key]
 
 
-def _add_user(second: _Second, entry: Entry, outcome: Outcome) -> None:
-    """Note what happened to the user of a request."""
+def _add_user(tallies: Iterable[_Tally], entry: Entry, outcome: Outcome) -> None:
+    """Note what happened to the user of a request, wherever the request is counted."""
     is_empty = outcome.is_answer and not entry.body_bytes
     happened = (
         (Met.ANSWER, True), (Met.CLIENT_ERROR, outcome.is_client_error),
@@ -262,8 +273,8 @@ def _add_user(second: _Second, entry: Entry, outcome: Outcome) -> None:
         (Met.ERROR, outcome.error is not None))
     user = user_number(entry.key or "", is_split=entry.route.startswith("split:"))
     for kind, has_happened in happened:
-        if has_happened:
-            second.users.setdefault(str(kind), set()).add(user)
+        for tally in tallies if has_happened else ():
+            tally.users.setdefault(str(kind), set()).add(user)
 
 
 def user_number(key: str, *, is_split: bool) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from changeover.analysis.guardrail_mix import Mix
-from changeover.analysis.guardrails import COUNTED, ENOUGH, takes_all, usual_of
+import logging
+
+from changeover.analysis.guardrail_mix import Alarm, Lately, Mix
+from changeover.analysis.guardrail_rollback import takes_all, usual_of
+from changeover.analysis.guardrails import COUNTED, ENOUGH
 from changeover.analysis.trigger import Firing
-from changeover.analysis.window import Window, combine
+from changeover.analysis.window import Sample, Window, combine
 from changeover.observer.recent import Recent
 from changeover.plan.guardrails import MEANINGS, Guardrail
 from changeover.plan.model import Plan
-from changeover.plan.subsets import parts_of_traffic
+from changeover.plan.subsets import parts_in_words, parts_of_traffic
 
+LOG = logging.getLogger(__name__)
 GUARDRAIL_WINDOWS = (5, 10, 30, 60)
 """Windows of a guardrail in seconds: the shortest with enough requests is used."""
 GUARDRAIL_SECONDS = 3
@@ -33,13 +37,14 @@ class GuardrailWatch:
         self._withheld_to = 0
         self._baseline_before: Window | None = None
         parts = parts_of_traffic(plan)
-        self._mix = Mix(self._names, parts) if parts else None
+        self._mix = Mix(self._names, parts, GUARDRAIL_WINDOWS) if parts else None
+        self._told: set[Guardrail] = set()
 
     def know_baseline(self, window: Window) -> None:
         """Remember how the baseline answered while it served users."""
         self._baseline_before = window
         if self._mix is not None:
-            self._mix.learn(window.subsets)
+            self._mix.learn_before(window)
 
     def learn(self, at: int) -> None:
         """Learn from one more second how the baseline answers.
@@ -78,33 +83,70 @@ class GuardrailWatch:
             self._alarmed.clear()
             return []
         self.learn(at)
-        own = self._last_requests("candidate", at)
+        alarms = self._of_parts(self._mix, at) if self._mix else self._of_everything(at)
         fired = []
         for name in self._names:
-            why = own and self._why(name, own)
-            lasted = self._alarmed.get(name, 0) + 1 if why else 0
+            alarm = alarms.get(name)
+            lasted = self._alarmed.get(name, 0) + 1 if alarm else 0
             self._alarmed[name] = lasted
             # equal, not above: it fires once, and again only after a second in which all was well
-            if why and lasted == GUARDRAIL_SECONDS:
-                fired.append(Firing(
-                    trigger=f"guardrail {name}", reason=f"{why}, for {lasted} s", at=at,
-                    evidence={"metric": MEANINGS[name].metric, "of": "candidate", "second": at}))
+            if alarm and lasted == GUARDRAIL_SECONDS:
+                fired.append(_firing(name, alarm, at, lasted))
         return fired
 
-    def _why(self, name: Guardrail, own: Window) -> str | None:
-        """Return why a guardrail rolls back by the candidate's last seconds."""
-        # the two systems of a plan with routes serve different paths
-        if self._mix is not None:
-            return takes_all(name, *self._mix.comparable(name, own))
-        before = self._baseline_before
-        return takes_all(name, own, None if before is None else usual_of(name, before))
+    def _of_everything(self, at: int) -> dict[Guardrail, Alarm]:
+        """Return why guardrails roll back by the last seconds of two systems that serve the same.
+        """
+        own, before = self._last_requests("candidate", at), self._baseline_before
+        if own is None or before is None:
+            return {}
+        found = {}
+        for name in self._names:
+            if why := takes_all(name, own, usual_of(name, before)):
+                found[name] = Alarm(why, ())
+        return found
+
+    def _of_parts(self, mix: Mix, at: int) -> dict[Guardrail, Alarm]:
+        """Return why guardrails roll back by the parts that both systems serve."""
+        longest = GUARDRAIL_WINDOWS[-1]
+        lately = Lately(self._rows("candidate", at, longest),
+                        self._rows("baseline", at, longest), at)
+        # most seconds before a stage
+        if not any(row.requests for row in lately.own):
+            return {}
+        found = {name: alarm for name in self._names if (alarm := mix.alarm(name, lately))}
+        self._tell([name for name in self._names
+                    if name not in self._told and mix.unknown(name, lately)])
+        return found
+
+    def _tell(self, unknown: list[Guardrail]) -> None:
+        """Say once which guardrails roll nobody back: nobody would expect that."""
+        if unknown:
+            LOG.warning(
+                "guardrails %s roll nobody back for now: nobody knows how the baseline answers "
+                "what the candidate is asked; gates, triggers and the fast path still see it",
+                ", ".join(unknown))
+            self._told.update(unknown)
 
     def _last_requests(self, system: str, at: int) -> Window | None:
         """Return a system's last seconds with enough requests; None when there are not so many."""
         for seconds in GUARDRAIL_WINDOWS:
-            # never across a time of back-pressure: those requests went to the baseline
-            start = max(at - seconds + 1, self._recent.since, self._withheld_to + 1)
-            found = self._recent.seconds(system, start, at + 1)
+            found = self._rows(system, at, seconds)
             if sum(row.requests for row in found) >= ENOUGH:
                 return combine(found, seconds=seconds)
         return None
+
+    def _rows(self, system: str, at: int, seconds: int) -> list[Sample]:
+        # never across a time of back-pressure: those requests went to the baseline
+        start = max(at - seconds + 1, self._recent.since, self._withheld_to + 1)
+        return self._recent.seconds(system, start, at + 1)
+
+
+def _firing(name: Guardrail, alarm: Alarm, at: int, lasted: int) -> Firing:
+    evidence = {"metric": MEANINGS[name].metric, "of": "candidate", "second": at}
+    compared = ""
+    if alarm.parts:
+        evidence["parts"] = list(alarm.parts)
+        compared = f", compared: {parts_in_words(alarm.parts)}"
+    return Firing(trigger=f"guardrail {name}", reason=f"{alarm.reason}, for {lasted} s{compared}",
+                  at=at, evidence=evidence)

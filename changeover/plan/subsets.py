@@ -7,6 +7,7 @@ plan reads are counted. `route:orders` are the requests of one route; each route
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ _SEGMENT = "segment:"
 _ROUTE = "route:"
 REST = "without:route"
 """The requests of no route: those that the general percentage is about."""
+_SHOWN = 5
+"""Parts of the traffic that a sentence names."""
 
 
 def subset_of_segment(segment: str) -> str:
@@ -47,6 +50,11 @@ def subset_of(part: str | None) -> str | None:
     return subset_of_segment(part)
 
 
+def is_part_of_traffic(subset: str) -> bool:
+    """Whether a subset is one of those of which each request is in one (`parts_of_traffic`)."""
+    return subset == REST or route_of_subset(subset) is not None
+
+
 def subset_in_words(subset: str) -> str:
     """Return a subset for people: `segment beta`."""
     return subset.replace(":", " ", 1)
@@ -55,6 +63,14 @@ def subset_in_words(subset: str) -> str:
 def in_words(subset: str | None) -> str:
     """Return what stands behind a metric or system: ` in segment beta`; nothing for all."""
     return f" in {subset_in_words(subset)}" if subset else ""
+
+
+def parts_in_words(parts: Sequence[str]) -> str:
+    """Return parts of the traffic for people: `requests of no route, route help`."""
+    shown = ["no route" if each == REST else subset_in_words(each) for each in parts[:_SHOWN]]
+    if len(parts) > _SHOWN:
+        shown.append(f"{len(parts) - _SHOWN} more")
+    return f"requests of {', '.join(shown)}" if shown else "no requests"
 
 
 def counted_in(subset: str | None, name: str) -> str:

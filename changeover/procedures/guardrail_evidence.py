@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -55,19 +56,21 @@ def judge_guardrails(
     start = min(record.entered_at, end)
     parts = compared_parts(run.site, spec)
 
-    def window(system: str, since: datetime, until: datetime) -> Window:
-        return _window_of(run.site, system, parts, (since, until))
-
+    baseline, is_whole = _baseline(run.site, parts, (start, end))
+    # of the day before: with everyone on the candidate the baseline serves nobody beside it
+    before, was_whole = _baseline(run.site, parts, (start - BEFORE, start))
+    wholes = {name for name, each in (("baseline", is_whole), ("before", was_whole)) if each}
     evidence = Evidence(
-        own=window("candidate", start, end),
-        baseline=window("baseline", start, end),
-        # of the day before: with everyone on the candidate the baseline serves nobody beside it
-        before=window("baseline", start - BEFORE, start),
+        own=_window_of(run.site, "candidate", parts, (start, end)),
+        baseline=baseline,
+        before=before,
         share=_share(spec) if seen.has_share else None,
         regressions=seen.regressions,
         groups=user_groups(run.site, start, end, spec) if seen.has_share else None,
         accepted=_accepted(run),
         start=start, end=end,
+        parts=None if parts is None else tuple(parts),
+        wholes=frozenset(wholes),
     )
     plan = run.site.plan.guardrails
     names = [name for name in Guardrail if plan.is_on(name)]
@@ -93,6 +96,25 @@ def compared_parts(site: Site, spec: Stage) -> list[str] | None:
     found = [] if spec.routes else [REST]
     return [*found, *(subset_of_route(each.name) for each in plan.routes
                       if each.name in named and each.name not in kept)]
+
+
+def _baseline(
+    site: Site, parts: list[str] | None, span: tuple[datetime, datetime]
+) -> tuple[Window, bool]:
+    """Return the baseline's window, and whether it holds all requests instead of some parts."""
+    if parts is not None:
+        whole = site.metrics.window("baseline", start=span[0], end=span[1])
+        if was_counted_otherwise(whole, parts):
+            return whole, True
+    return _window_of(site, "baseline", parts, span), False
+
+
+def was_counted_otherwise(whole: Window, parts: Sequence[str]) -> bool:
+    """Whether an earlier version measured a window, which knows nothing of these parts."""
+    # with what has no route all parts are counted: a route without requests had none
+    if not parts or not whole.requests or REST in whole.subsets:
+        return False
+    return REST in parts or not any(part in whole.subsets for part in parts)
 
 
 def _window_of(

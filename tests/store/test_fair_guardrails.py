@@ -10,13 +10,22 @@ from typing import Any
 import pytest
 
 from changeover import clock
-from changeover.analysis.window import Measurements, Met, Sample
+from changeover.analysis.check import CheckResult
+from changeover.analysis.window import Measurements, Met, Sample, Window
 from changeover.domain.audit import Author
-from changeover.domain.routing import Change
+from changeover.domain.routing import Change, System
 from changeover.domain.stages import change_for
 from changeover.domain.verdict import Verdict
+from changeover.gateway.accesslog import Entry
+from changeover.observer.accumulate import Accumulator
 from changeover.plan.guardrails import Guardrail
-from changeover.procedures.guardrail_evidence import Seen, compared_parts, judge_guardrails
+from changeover.plan.model import Stage
+from changeover.procedures.guardrail_evidence import (
+    Seen,
+    compared_parts,
+    judge_guardrails,
+    was_counted_otherwise,
+)
 from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
 from changeover.site.site import Site
@@ -109,3 +118,64 @@ def test_a_path_with_answers_of_its_own_raises_no_alarm(
     verdicts = {each.bound.split()[1].rstrip(":"): each.verdict for each in found.results}
     assert verdicts[Guardrail.CLIENT_ERRORS] is said
     assert verdicts[Guardrail.DOWN] is Verdict.PASS
+
+
+def answered(system: System, at: int, statuses: list[int], part: str) -> list[Entry]:
+    """Return lines of the gateway's log, each of another user that the split decided about."""
+    return [Entry(at + 0.5, 1500, status, frozenset(), "split:5000:safe", f"{system} {number}",
+                  system, 1, chosen=system, body_bytes=900, subsets=frozenset({part}))
+            for number, status in enumerate(statuses)]
+
+
+def stored(run: CutoverRun, entries: list[Entry], *, subsets: list[str]) -> None:
+    """Store what an observer that counts these subsets measures of some lines."""
+    accumulator = Accumulator(first=int(min(each.end for each in entries)), subsets=subsets)
+    for each in entries:
+        accumulator.add(each)
+    last = int(max(each.end for each in entries))
+    samples.write(run.site.store, "bench", accumulator.pop_changed(last + 1))
+
+
+def judged(run: CutoverRun, spec: Stage) -> dict[str, CheckResult]:
+    """Return what each guardrail says at a stage's gate."""
+    record = cutovers.stage(run.site.store, run.id, spec.key)
+    assert record is not None
+    found = judge_guardrails(run, record, spec, Seen(has_share=True, regressions=None), end=NOW)
+    return {each.bound.split()[1].rstrip(":"): each for each in found.results}
+
+
+def test_requests_in_the_log_raise_an_alarm_by_their_users(run: CutoverRun) -> None:
+    """A part keeps its users in the store; what was compared is in the evidence."""
+    at, names = int(ENTERED.timestamp()) + 9, [ORDERS, REST, SEARCH, HELP]
+    stored(run, [*answered(System.CANDIDATE, at, [404] * 16 + [200] * 24, REST),
+                 *answered(System.BASELINE, at, [200] * 40, REST)], subsets=names)
+    found = judged(run, run.site.plan.stages()[2])
+    alarm = found[Guardrail.CLIENT_ERRORS]
+    assert alarm.verdict is Verdict.FAIL
+    assert "counted by users" in alarm.reason
+    assert alarm.as_evidence()["parts"] == [REST, HELP]
+    assert "parts" not in found[Guardrail.DOWN].as_evidence()
+
+
+def test_what_was_measured_before_the_upgrade_is_compared_as_a_whole(run: CutoverRun) -> None:
+    """The baseline's day before counted routes only: better all of its requests than none."""
+    at, names = int(ENTERED.timestamp()), [ORDERS, REST, SEARCH, HELP]
+    stored(run, answered(System.BASELINE, at - 600, [200] * 60, ORDERS), subsets=[ORDERS])
+    stored(run, answered(System.CANDIDATE, at + 9, [404] * 40, REST), subsets=names)
+    half = judged(run, run.site.plan.stages()[2])[Guardrail.CLIENT_ERRORS]
+    assert half.verdict is Verdict.FAIL
+    assert "in 60 before the stage (in all requests" in half.reason
+    # of a route that was counted it is known how the baseline answers it
+    route = judged(run, run.site.plan.stages()[0])[Guardrail.CLIENT_ERRORS]
+    assert "all requests" not in route.reason
+
+
+@pytest.mark.parametrize(("known", "parts", "is_otherwise"), [
+    ([], [REST], True), ([ORDERS], [REST, ORDERS], True), ([], [ORDERS], True),
+    ([ORDERS], [ORDERS], False), ([REST], [HELP], False), ([], [], False)])
+def test_windows_of_an_earlier_version_are_told_by_what_they_count(
+    known: list[str], parts: list[str], is_otherwise: bool
+) -> None:
+    """With what has no route everything is counted: a part that is missing then had no request."""
+    whole = Window(seconds=60, requests=9, subsets={name: Measurements() for name in known})
+    assert was_counted_otherwise(whole, parts) is is_otherwise

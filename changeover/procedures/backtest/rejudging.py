@@ -100,6 +100,7 @@ def result_of(evidence: Stored) -> CheckResult:
         "start": datetime.fromisoformat(evidence["window_start"]),
         "end": datetime.fromisoformat(evidence["window_end"]),
         "places": tuple(evidence.get("places", ())),
+        "parts": tuple(evidence.get("parts", ())),
         "on_fail": OnFail(evidence.get("on_fail", OnFail.ROLLBACK)),
     })
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from changeover.analysis import guardrails
 from changeover.analysis.check import CheckResult
-from changeover.analysis.guardrails import COUNTED, Evidence, Regression, takes_all, usual_of
+from changeover.analysis.guardrail_rollback import takes_all, usual_of
+from changeover.analysis.guardrails import COUNTED, Evidence, Regression
 from changeover.analysis.window import SPLIT, Met, Window, fewest
 from changeover.domain.verdict import Verdict
 from changeover.plan.guardrails import Guardrail
