@@ -8,7 +8,6 @@ from datetime import datetime
 
 from changeover.domain.rollbacks import Rollback, TriggerFiring
 from changeover.domain.rollout import Cutover, CutoverStatus, StageAction
-from changeover.plan.triggers import TriggerAction
 from reports import text
 from reports.model import Headline, StageStanding, StageView
 
@@ -141,8 +140,7 @@ def _rollback_by(story: Story, rollback: Rollback) -> tuple[str, ...]:
     """Return who decided a rollback: the triggers whose epoch it began, and the actor."""
     triggers = []
     for firing in story.firings:
-        # what took everyone back is noted with the epoch that it began
-        if firing.did == TriggerAction.ROLLBACK and firing.epoch == rollback.epoch:
+        if rollback.was_begun_by(firing):
             triggers.append(f"trigger {firing.trigger}")
     people = approvers(story.stages, StageAction.ROLLBACK)
     return tuple(dict.fromkeys([*triggers, *people, rollback.actor]))

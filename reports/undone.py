@@ -96,8 +96,7 @@ def collect(store: Store, plan: Plan, ask: Ask) -> RollbackReport:
     start, end = began - BEFORE, min(ask.now, (record.ended_at or began) + AFTER)
     fired = []
     for each in firings.all_of(store, plan.migration, since=start):
-        # a rollback begins a new epoch: what led to it fired in the one before
-        if each.fired_at <= end and each.epoch < record.epoch:
+        if each.fired_at <= end and record.was_led_to_by(each):
             fired.append(each)
     published = []
     for publication in publications.all_of(store, plan.migration):

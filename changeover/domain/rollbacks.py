@@ -128,6 +128,14 @@ class Rollback:
     analysis: dict[str, Any] = field(default_factory=dict)
     id: int = 0
 
+    def was_begun_by(self, firing: TriggerFiring) -> bool:
+        """Whether this firing took everyone back: it is noted with the epoch that it began."""
+        return firing.did == TriggerAction.ROLLBACK and firing.epoch == self.epoch
+
+    def was_led_to_by(self, firing: TriggerFiring) -> bool:
+        """Whether this firing began the rollback, or fired in an epoch before it."""
+        return self.was_begun_by(firing) or firing.epoch < self.epoch
+
 
 @dataclass(frozen=True, slots=True)
 class Cause(Author):

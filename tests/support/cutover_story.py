@@ -190,7 +190,8 @@ class CutoverStory:
 
     def fire(self, trigger: str = "errors") -> None:
         """A trigger fires and the observer rolls back at once."""
-        epoch = routing.read(self.store, self.migration).epoch
+        # the observer notes a firing that takes everyone back with the epoch that it begins
+        epoch = routing.read(self.store, self.migration).epoch + 1
         reason = "error_rate of candidate 12.400 % is above 2.000 % in 298 samples, for 5 s"
         firing = firings.record(self.store, TriggerFiring(
             self.migration, trigger=trigger, action=TriggerAction.ROLLBACK, reason=reason,

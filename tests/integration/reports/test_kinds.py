@@ -101,6 +101,15 @@ def test_json_of_every_kind_is_what_its_published_schema_says(
     assert not validator.is_valid(content)
 
 
+def test_rollback_report_names_what_fired_and_how_fast_the_gateway_was(
+    told: CutoverStory,
+) -> None:
+    """The firing that began the rollback is its cause, with its time to the gateway."""
+    data = built(told, "rollback").data
+    assert [each.trigger for each in data.firings] == ["errors"]
+    assert data.seconds_to_gateway == pytest.approx(0.29)
+
+
 def test_day_says_what_changed_waits_is_ill_and_differs(told: CutoverStory) -> None:
     """What a person wants to know in the morning stands in the summary."""
     day = built(told, "daily").data
