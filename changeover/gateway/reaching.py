@@ -51,6 +51,12 @@ def tls_context(system: SystemSpec) -> ssl.SSLContext:
     return found
 
 
+def fresh_tls(system: SystemSpec) -> trust.Fresh:
+    """Return the same for as long as it is needed: read again when one of its files changes."""
+    return trust.Fresh(
+        system.tls.files if system.tls is not None else (), lambda: tls_context(system))
+
+
 def connect(system: SystemSpec, seconds: float) -> socket.socket:
     """Return a connection to the first of a system's addresses that takes one, without TLS.
 
@@ -141,6 +147,13 @@ def gateway_context(plan: Plan) -> ssl.SSLContext | None:
         OSError: The certificate cannot be read.
     """
     return None if plan.routing.tls is None else trust.only(plan.routing.tls.certificate)
+
+
+def fresh_gateway_tls(plan: Plan) -> trust.Fresh | None:
+    """Return the same for as long as it is needed: read again when the certificate changes."""
+    if (spec := plan.routing.tls) is None:
+        return None
+    return trust.Fresh((spec.certificate,), lambda: trust.only(spec.certificate))
 
 
 def new_gateway_client(

@@ -15,7 +15,7 @@ from changeover.plan.endpoint import GRPC_HEALTH
 from changeover.plan.systems import SystemSpec
 
 _GRPC = {"content-type": "application/grpc", "te": "trailers"}
-_NO_MESSAGE = b"\x00\x00\x00\x00\x00"
+NO_MESSAGE = b"\x00\x00\x00\x00\x00"
 """An empty message of gRPC: not compressed, of no bytes (the whole server is asked for)."""
 _SERVING = b"\x08\x01"
 """The message `HealthCheckResponse{status: SERVING}`."""
@@ -105,11 +105,15 @@ class SystemTransport(httpx.BaseTransport):
 
     def _grpc_health(self, request: httpx.Request) -> httpx.Response:
         asked = httpx.Request(
-            "POST", request.url, headers={**request.headers, **_GRPC}, content=_NO_MESSAGE,
+            "POST", request.url, headers={**request.headers, **_GRPC}, content=NO_MESSAGE,
             extensions=request.extensions)
         answer = self._sent(asked)
         body = answer.read()
         answer.close()
-        # The status of gRPC is in trailers; the message alone says whether it serves.
-        is_serving = answer.status_code == httpx.codes.OK and body[5:7] == _SERVING
-        return httpx.Response(200 if is_serving else 503, request=request)
+        return httpx.Response(grpc_health(answer.status_code, body), request=request)
+
+
+def grpc_health(status: int, body: bytes) -> int:
+    """Return the HTTP status that an answer of gRPC's health service stands for: 200 or 503."""
+    # The status of gRPC is in trailers; the message alone says whether it serves.
+    return 200 if status == httpx.codes.OK and body[5:7] == _SERVING else 503

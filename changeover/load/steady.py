@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from changeover.checks.suites.load import LONGEST_ANSWER, is_failure
-from changeover.checks.suites.way import Way
+from changeover.checks.suites.way import Failed, Session, Way
 from changeover.load.wanted import Load
 
 MOST_UNDER_WAY = 100
@@ -70,7 +68,7 @@ class Steady:
             finally:
                 await self._end()
 
-    def _send(self, session: aiohttp.ClientSession, path: str, key: str) -> None:
+    def _send(self, session: Session, path: str, key: str) -> None:
         # a system that is stuck gets no more: this load must not be what breaks it
         if len(self._under_way) >= MOST_UNDER_WAY:
             self.counts.left_out += 1
@@ -80,15 +78,12 @@ class Steady:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _ask(self, session: aiohttp.ClientSession, path: str, key: str) -> None:
+    async def _ask(self, session: Session, path: str, key: str) -> None:
         try:
             headers = {**self.headers, **self.carrying(key)}
-            async with session.get(
-                self.way.url + path, headers=headers, **self.way.options
-            ) as answer:
-                await answer.read()
-                self.counts.failed += is_failure(answer.status)
-        except (aiohttp.ClientError, TimeoutError):
+            status = await session.get(path, headers)
+            self.counts.failed += is_failure(status)
+        except Failed:
             self.counts.failed += 1
 
     async def _end(self) -> None:

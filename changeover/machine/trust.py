@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 Stamp = tuple[tuple[int, int, int], ...]
@@ -59,3 +59,24 @@ def context(
         # A password would be asked for on the terminal: nobody is there to type it.
         found.load_cert_chain(certificate, key, password=lambda: b"")
     return found
+
+
+class Fresh:
+    """Settings that are made again when one of their files was replaced.
+
+    Args:
+        files: The files.
+        make: Makes the settings; raises OSError when a file cannot be read.
+    """
+
+    def __init__(self, files: Sequence[str], make: Callable[[], ssl.SSLContext]) -> None:
+        self._files, self._make = files, make
+        self._made: tuple[Stamp, ssl.SSLContext] | None = None
+
+    def newest(self) -> ssl.SSLContext:
+        """Return them; raises OSError when a file cannot be read."""
+        # before the files are read: what changes meanwhile is read the next time
+        seen = stamp(self._files)
+        if self._made is None or self._made[0] != seen:
+            self._made = seen, self._make()
+        return self._made[1]

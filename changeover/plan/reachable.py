@@ -1,37 +1,19 @@
-"""Whether everything that asks the two systems can reach them as the plan says. Pure."""
+"""Whether the systems' addresses and what is asked of them fit each other. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from changeover.plan.hook_rules import hooks_of
 from changeover.plan.location import Location
 from changeover.plan.model import Plan
-from changeover.plan.suites import LoadCheck, OpenApiCheck, SoakCheck
-from changeover.plan.systems import SystemSpec
 
 Found = tuple[Location, str]
 
 
 def problems(plan: Plan) -> Iterator[Found]:
-    """Yield what makes the systems' addresses impossible, alone and for those who ask them."""
+    """Yield what makes the systems' addresses impossible."""
     yield from _addresses_differ(plan)
     yield from _streams_without_http2(plan)
-    for suite, checks in plan.suites.items():
-        for index, check in enumerate(checks):
-            path: Location = ("suites", suite, index)
-            if isinstance(check, LoadCheck):
-                yield from _loaded(plan, path, "candidate")
-                if check.baseline:
-                    yield from _loaded(plan, path, "baseline")
-            elif isinstance(check, SoakCheck):
-                yield from _loaded(plan, path, check.of)
-            elif isinstance(check, OpenApiCheck):
-                yield from _fuzzed(plan, path)
-    for path, hooks in hooks_of(plan):
-        for index, load in enumerate(hooks.during):
-            if load.of != "gateway":
-                yield from _loaded(plan, (*path, "during", index), load.of)
 
 
 def _streams_without_http2(plan: Plan) -> Iterator[Found]:
@@ -56,30 +38,3 @@ def _addresses_differ(plan: Plan) -> Iterator[Found]:
         if plan.routing.listen in places:
             yield (("routing", "listen"), f"{plan.routing.listen} is the {name}'s address; "
                    "the gateway needs its own")
-
-
-def _loaded(plan: Plan, path: Location, name: str) -> Iterator[Found]:
-    system = plan.system(name)
-    why = "`protocol: http2`" if system.protocol == "http2" else ""
-    if system.addresses is not None:
-        why = "`addresses`"
-    if why:
-        yield path, (f"load is sent in HTTP/1.1 to one address, and systems.{name} has {why}; ask "
-                     "the gateway with a hook's `of: gateway`, or use kind: command")
-
-
-def _fuzzed(plan: Plan, path: Location) -> Iterator[Found]:
-    if why := _beyond_requests(plan.systems.candidate):
-        yield path, (f"kind: openapi cannot call systems.candidate, which has {why}; use "
-                     "kind: command with a tool that can")
-
-
-def _beyond_requests(system: SystemSpec) -> str:
-    """Return the key of a system that a client of HTTP/1.1 with an address alone cannot follow."""
-    if system.protocol == "http2":
-        return "`protocol: http2`"
-    if system.socket_path:
-        return "a Unix socket"
-    if system.addresses is not None:
-        return "`addresses`"
-    return "`tls`" if system.tls is not None else ""

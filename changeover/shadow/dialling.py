@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
 from changeover.gateway import reaching
-from changeover.machine import trust
 from changeover.plan.endpoint import Place
 from changeover.plan.systems import SystemSpec
 from changeover.shadow.streams import Http2
@@ -23,7 +21,7 @@ def dialler(spec: SystemSpec, *, most_body: int) -> Callable[[], Awaitable[Conne
         spec: The system.
         most_body: Bytes of a body that are read; the rest of a longer one is not received.
     """
-    tls = _Tls(spec)
+    tls = reaching.fresh_tls(spec)
 
     def protocol() -> Http1 | Http2:
         if spec.protocol == "http2":
@@ -68,19 +66,3 @@ async def _connected(places: _Places) -> Connection:
             places.good = number
             return connection
     raise problem
-
-
-class _Tls:
-    """A system's trust, read again when one of its files was replaced."""
-
-    def __init__(self, spec: SystemSpec) -> None:
-        self._spec = spec
-        self._files = spec.tls.files if spec.tls is not None else ()
-        self._made: tuple[trust.Stamp, ssl.SSLContext] | None = None
-
-    def newest(self) -> ssl.SSLContext:
-        """Return it; raises OSError when a file cannot be read."""
-        stamp = trust.stamp(self._files)
-        if self._made is None or self._made[0] != stamp:
-            self._made = stamp, reaching.tls_context(self._spec)
-        return self._made[1]

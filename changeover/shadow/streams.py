@@ -41,6 +41,8 @@ class Http2(asyncio.Protocol):
         self._waiter: asyncio.Future[Received] | None = None
         self._unsent, self._stream = b"", 0
         self._found = Received()
+        self._parts: list[bytes] = []
+        self._size = 0
         self._frames = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=True, header_encoding=None,
             # A copy has the bytes that the user sent, whatever they are.
@@ -63,6 +65,7 @@ class Http2(asyncio.Protocol):
         if self._transport is None:
             raise Broke
         self._found = Received()
+        self._parts, self._size = [], 0
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             self._stream = self._frames.get_next_available_stream_id()
@@ -146,8 +149,9 @@ class Http2(asyncio.Protocol):
 
     def _add(self, event: h2.events.DataReceived) -> None:
         data = event.data or b""
-        room = self._most - len(self._found.body)
-        self._found.body += data[:room]
+        room = self._most - self._size
+        self._parts.append(data[:room])
+        self._size += min(len(data), room)
         # What is read is given back at once: the window is as large as any answer.
         if event.flow_controlled_length:
             self._frames.acknowledge_received_data(event.flow_controlled_length, self._stream)
@@ -181,6 +185,7 @@ class Http2(asyncio.Protocol):
             return
         self.used = time.monotonic()
         self.is_reusable = is_reusable and not self._unsent
+        self._found.body = b"".join(self._parts)
         self._waiter.set_result(self._found)
 
     def _fail(self, error: Exception) -> None:

@@ -11,11 +11,13 @@ from xml.etree import ElementTree
 
 from changeover.checks.openapi import documents
 from changeover.checks.openapi.operations import methods
+from changeover.checks.suites import hop
 from changeover.checks.suites.programs import run_program
 from changeover.checks.suites.result import CheckResult, judged, unknown
 from changeover.checks.suites.target import CheckTarget
 from changeover.errors import EnvironmentProblem
 from changeover.plan.suites import OpenApiCheck
+from changeover.plan.systems import SystemSpec
 
 Json = documents.Json
 _SHOWN_LINES = 15
@@ -96,22 +98,48 @@ def _fuzz(
     spec: OpenApiCheck, target: CheckTarget, document: Json, seconds: float
 ) -> tuple[int, list[str], str]:
     """Run schemathesis; return how many operations it called, what was wrong, its output."""
+    system = target.plan.systems.candidate
+    if not _needs_hop(system):
+        return _run(spec, document, target.url("candidate"), _named(system.own_host), seconds)
+    with hop.serving(system) as way:
+        count, problems, output = _run(
+            spec, document, way.url, {hop.KEY_HEADER: way.key}, seconds)
+    # people know the system's address, not this one
+    own = target.url("candidate")
+    return count, [each.replace(way.url, own) for each in problems], output.replace(way.url, own)
+
+
+def _needs_hop(system: SystemSpec) -> bool:
+    """Whether schemathesis cannot reach a system: it knows HTTP/1.1 and an address."""
+    is_elsewhere = system.addresses is not None or bool(system.socket_path)
+    return is_elsewhere or system.protocol == "http2" or system.tls is not None
+
+
+def _named(host: str | None) -> dict[str, str]:
+    return {} if host is None else {"Host": host}
+
+
+def _run(
+    spec: OpenApiCheck, document: Json, url: str, headers: dict[str, str], seconds: float
+) -> tuple[int, list[str], str]:
+    """Run schemathesis against an address; return as `_fuzz`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         report, served = folder / "report.xml", folder / "openapi.json"
         # The document that was compared, with what it refers to: nothing is fetched again.
         served.write_text(json.dumps(document, default=str), "utf-8")
+        # in a file of this folder, which is ours: every user may see a program's arguments
+        settings = "".join(f"{json.dumps(key)} = {json.dumps(headers[key])}\n" for key in headers)
+        (folder / "schemathesis.toml").write_text(f"[headers]\n{settings}", "utf-8")
         command = [
             sys.executable, "-m", "schemathesis.cli", "run", str(served),
-            "--url", target.url("candidate"), "--max-examples", str(spec.examples),
+            "--url", url, "--max-examples", str(spec.examples),
             "--report-junit-path", str(report), "--no-color",
             # Every operation's problems in one go.
             "--continue-on-failure",
             # Each run begins without examples of another.
             "--generation-database", "none",
         ]
-        if (named := target.plan.systems.candidate.own_host) is not None:
-            command += ["--header", f"Host:{named}"]
         for method in spec.methods:
             command += ["--include-method", method]
         code, output = run_program(command, folder=folder, env={}, seconds=max(seconds, 1))

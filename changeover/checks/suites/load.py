@@ -13,13 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import aiohttp
-
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.trend import Trend, leak_verdict, trend
 from changeover.checks.suites.result import CheckResult, Report, judged, unknown
 from changeover.checks.suites.target import CheckTarget
-from changeover.checks.suites.way import Way
+from changeover.checks.suites.way import Failed, Way
 from changeover.observer.probes import ProcessMeter
 from changeover.plan.suites import LoadCheck, SoakCheck
 from changeover.plan.units import format_size
@@ -78,10 +76,9 @@ async def offer(way: Way, paths: Sequence[str], *, rate: float, seconds: float,
         async def one(path: str, due: float) -> None:
             nonlocal failed
             try:
-                async with session.get(way.url + path, **way.options) as answer:
-                    await answer.read()
-                    failed += is_failure(answer.status)
-            except (aiohttp.ClientError, TimeoutError):
+                status = await session.get(path)
+                failed += is_failure(status)
+            except Failed:
                 failed += 1
             durations.append(int((time.perf_counter() - due) * 1e6))
 

@@ -69,16 +69,12 @@ class CheckTarget:
 
     def way(self, host: str) -> Way:
         """Return how load reaches a host."""
-        from changeover.checks.suites.way import Way  # aiohttp, which only load needs
+        from changeover.checks.suites.way import Http1Way, Http2Way  # aiohttp: only for load
 
         if host == "gateway":
-            return Way(self.url(host), reaching.gateway_context(self.plan))
+            return Http1Way(self.url(host), reaching.fresh_gateway_tls(self.plan))
         system = self.plan.system(host)
-        named = system.own_host
-        if system.socket_path or not system.is_tls or system.is_plain:
-            return Way(self.url(host), socket_path=system.socket_path, host=named)
-        return Way(
-            self.url(host), self.tls_context(host, None), self.server_name(host), host=named)
+        return Http2Way(system) if system.protocol == "http2" else Http1Way.of(system)
 
     def place(self, host: str) -> Place:
         """Return where a host listens; of several addresses the first one."""

@@ -1,48 +1,231 @@
-"""How load reaches a host: aiohttp's part of what `changeover.gateway.reaching` is for httpx."""
+"""How load reaches a host, as the gateway does: its protocol, its addresses by weight, its trust.
+
+Neighbour: `changeover.gateway.reaching` is the same for httpx, which is too slow for load.
+"""
 
 from __future__ import annotations
 
-import ssl
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from changeover.gateway import reaching
+from changeover.gateway.transport import NO_MESSAGE, grpc_health
+from changeover.machine import trust
+from changeover.plan.endpoint import GRPC_HEALTH, Place
+from changeover.plan.systems import SystemSpec
+from changeover.shadow.dialling import dialler
+from changeover.shadow.wire import Broke, Invalid, Refused, Sent, Wire
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Where load goes, and how.
+LEFT_OUT_SECONDS = 5.0
+"""How long an address that took no connection is not asked while another one is there."""
+_LONGEST_BODY = 1 << 31
+_SAID = [("accept", "*/*"), ("accept-encoding", "gzip, deflate"), ("user-agent", "changeover")]
 
-    Args:
-        url: What stands before each path.
-        tls: How its certificate is verified; None: by the machine's authorities.
-        server_name: Name that its certificate must have; None: the address's.
-        socket_path: Path of a Unix socket; empty: the address's host is asked.
-        host: The host that requests name; None: the address's.
-    """
 
-    url: str
-    tls: ssl.SSLContext | None = None
-    server_name: str | None = None
-    socket_path: str = ""
-    host: str | None = None
+class Failed(Exception):
+    """No answer came, or none in time."""
 
-    def session(self, longest: float) -> aiohttp.ClientSession:
-        """Return a client for load: without a limit of connections, and without a proxy.
+
+class Session(Protocol):
+    """A client for load: without a limit of connections, and without a proxy."""
+
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> int:
+        """Read a path to its end and return the answer's status.
+
+        Args:
+            path: Path with query, below the host's own.
+            headers: Further headers.
+
+        Raises:
+            Failed: No whole answer came in time.
+        """
+
+
+class Way(Protocol):
+    """Where load goes, and how."""
+
+    def session(self, longest: float) -> AbstractAsyncContextManager[Session]:
+        """Return a client.
 
         Args:
             longest: Seconds after which a request has failed.
         """
-        # A limit of connections would make requests wait for earlier ones.
-        connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=0, ssl=self.tls or True)
-        if self.socket_path:
-            connector = aiohttp.UnixConnector(self.socket_path, limit=0)
-        timeout = aiohttp.ClientTimeout(total=longest)
-        return aiohttp.ClientSession(
-            timeout=timeout, connector=connector, trust_env=False,
-            headers={} if self.host is None else {"host": self.host})
 
-    @property
+
+class Turns:
+    """Whose turn it is: each address as often as its weight says, evenly mixed.
+
+    Args:
+        places: The addresses.
+    """
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = places
+        self._credit = [0] * len(places)
+        self._left_out = [0.0] * len(places)
+
+    def order(self) -> list[int]:
+        """Return the numbers of the addresses in the order in which a request tries them.
+
+        The first has its turn; the others are for when it takes no connection, those last that took
+        none lately.
+        """
+        for number, place in enumerate(self._places):
+            self._credit[number] += place.weight
+        order = sorted(range(len(self._places)), key=lambda each: -self._credit[each])
+        now = time.monotonic()
+        order.sort(key=lambda each: self._left_out[each] > now)
+        self._credit[order[0]] -= sum(place.weight for place in self._places)
+        return order
+
+    def leave_out(self, number: int) -> None:
+        """Remember that an address took no connection."""
+        self._left_out[number] = time.monotonic() + LEFT_OUT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Http1Way:
+    """HTTP/1.1 to a system or to the gateway.
+
+    Args:
+        url: What stands before each path.
+        tls: How its certificate is verified; None: by the machine's authorities.
+        system: The system; None: the gateway, whose address says everything.
+    """
+
+    url: str
+    tls: trust.Fresh | None = None
+    system: SystemSpec | None = None
+
+    @classmethod
+    def of(cls, system: SystemSpec) -> Http1Way:
+        """Return the way to a system."""
+        tls = reaching.fresh_tls(system) if system.is_tls and not system.is_plain else None
+        return cls(reaching.address(system), tls, system)
+
+    @asynccontextmanager
+    async def session(self, longest: float) -> AsyncIterator[Session]:
+        """Yield a client (see `Way`)."""
+        # A limit of connections would make requests wait for earlier ones.
+        connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=0)
+        if self.system is not None and self.system.socket_path:
+            connector = aiohttp.UnixConnector(self.system.socket_path, limit=0)
+        bases = self._bases()
+        timeout = aiohttp.ClientTimeout(total=longest, sock_connect=longest / len(bases))
+        async with aiohttp.ClientSession(
+            timeout=timeout, connector=connector, trust_env=False, headers=self._headers()
+        ) as client:
+            yield _Http1(self, client, bases)
+
     def options(self) -> dict[str, Any]:
-        """What every request of the session is sent with."""
-        return {"server_hostname": self.server_name} if self.server_name else {}
+        """Return what a request is sent with; raises OSError when a file cannot be read."""
+        found: dict[str, Any] = {"ssl": self.tls.newest()} if self.tls is not None else {}
+        if self.system is not None and self.system.is_tls and not self.system.is_plain:
+            found["server_hostname"] = self.system.server_name
+        return found
+
+    def places(self) -> tuple[Place, ...]:
+        """Return the addresses between which requests are shared."""
+        is_one = self.system is None or self.system.addresses is None
+        return (Place(),) if is_one or self.system is None else self.system.places
+
+    def _bases(self) -> list[str]:
+        """Return what stands before a path at each address."""
+        if self.system is None or self.system.addresses is None:
+            return [self.url]
+        parts = urlsplit(self.url)
+        return [f"{parts.scheme}://{place.title}{parts.path}" for place in self.system.places]
+
+    def _headers(self) -> dict[str, str]:
+        if self.system is None or (self.system.addresses is None and not self.system.own_host):
+            return {}
+        return {"host": reaching.authority(self.system)}
+
+
+class _Http1:
+    def __init__(self, way: Http1Way, client: aiohttp.ClientSession, bases: list[str]) -> None:
+        self._way, self._client, self._bases = way, client, bases
+        self._turns = Turns(way.places())
+
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> int:
+        problem: Exception | None = None
+        for number in self._turns.order():
+            try:
+                async with self._client.get(
+                    self._bases[number] + path, headers=headers, **self._way.options()
+                ) as answer:
+                    await answer.read()
+                    return answer.status
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                self._turns.leave_out(number)
+                problem = error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise Failed(str(error)) from error
+        raise Failed(str(problem)) from problem
+
+
+@dataclass(frozen=True, slots=True)
+class Http2Way:
+    """HTTP/2 to a system: one request at a time on each connection.
+
+    Args:
+        system: The system.
+    """
+
+    system: SystemSpec
+
+    @asynccontextmanager
+    async def session(self, longest: float) -> AsyncIterator[Session]:
+        """Yield a client (see `Way`)."""
+        found = _Http2(self.system, longest)
+        try:
+            yield found
+        finally:
+            await found.close()
+
+
+class _Http2:
+    def __init__(self, system: SystemSpec, longest: float) -> None:
+        self._system, self._longest = system, longest
+        self._turns = Turns(system.places)
+        # each address has connections of its own: those of one would get all requests
+        ways = [system] if system.addresses is None else [
+            system.model_copy(update={"addresses": [each]}) for each in system.addresses]
+        self._wires = [Wire(dialler(each, most_body=_LONGEST_BODY)) for each in ways]
+
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> int:
+        request = self._request(path, headers or {})
+        problem: Exception | None = None
+        try:
+            async with asyncio.timeout(self._longest):
+                for number in self._turns.order():
+                    try:
+                        found = await self._wires[number].ask(request, is_safe=True)
+                    except Refused as error:
+                        self._turns.leave_out(number)
+                        problem = error
+                        continue
+                    is_health = request.body == NO_MESSAGE
+                    return grpc_health(found.status, found.body) if is_health else found.status
+        except (Broke, Invalid, OSError, ValueError) as error:
+            raise Failed(str(error)) from error
+        raise Failed(str(problem)) from problem
+
+    def _request(self, path: str, headers: Mapping[str, str]) -> Sent:
+        own = [("host", reaching.authority(self._system)), *_SAID, *headers.items()]
+        target = self._system.base_path + path
+        if target.endswith(GRPC_HEALTH):
+            own.append(("content-type", "application/grpc"))
+            return Sent("POST", target, own, NO_MESSAGE)
+        return Sent("GET", target, own)
+
+    async def close(self) -> None:
+        for wire in self._wires:
+            await wire.close()

@@ -1,32 +1,24 @@
-"""What cannot reach a system that is not plain HTTP/1.1 is said, with its line and a remedy."""
+"""Checks of every kind reach systems however the plan says that these are reached."""
 
 from __future__ import annotations
 
 import pytest
 
+from changeover.plan.load import parse_plan
 from tests.core.plan.test_load import GOOD, problems
 
 HTTP2 = GOOD.replace("name: new,", "name: new, protocol: http2,")
 
 
-@pytest.mark.parametrize(("suite", "expected"), [
-    ("{kind: load, rates: [1]}", "load is sent in HTTP/1.1 to one address, and systems.candidate"),
-    ("{kind: soak}", "load is sent in HTTP/1.1 to one address, and systems.candidate has"),
-    ("{kind: openapi}", "kind: openapi cannot call systems.candidate"),
-])
-def test_check_that_speaks_http1_only_is_refused(suite: str, expected: str) -> None:
-    """It would only ever fail."""
-    found = problems(f"{HTTP2}suites:\n  own: [{suite}]\n")
-    assert len(found) == 1
-    assert "line 18, suites.own[0]" in found[0] and expected in found[0]
+@pytest.mark.parametrize("check", [
+    "{kind: load, rates: [1]}", "{kind: soak}", "{kind: openapi}", "{kind: http, path: /}"])
+def test_check_of_a_system_that_speaks_http2_is_possible(check: str) -> None:
+    """What the gateway reaches, checks reach."""
+    plan = parse_plan(f"{HTTP2}suites:\n  own: [{check}]\n", "own.yaml")
+    assert plan.systems.candidate.protocol == "http2"
 
 
-def test_load_on_the_system_itself_is_refused() -> None:
-    """Through the gateway it works."""
-    text = HTTP2.replace(
-        "{percent: 10, soak: 1h}",
-        "{percent: 10, soak: 1h, hooks: {during: [{load: own, of: OF}]}}"
-    ) + "suites:\n  own: [{kind: load, rates: [1]}]\n"
-    asked = [each for each in problems(text.replace("OF", "candidate")) if "during" in each]
-    assert len(asked) == 1 and "of: gateway" in asked[0]
-    assert not [each for each in problems(text.replace("OF", "gateway")) if "during" in each]
+def test_streams_need_http2() -> None:
+    """In HTTP/1.1 there are none of gRPC."""
+    (found,) = problems(f"{GOOD}rollback: {{streams: [/shop.Feed/Watch]}}\n")
+    assert "rollback.streams" in found and "set `protocol: http2`" in found

@@ -160,11 +160,10 @@ def test_system_on_a_unix_socket_is_reached_by_all(
         (answer,) = _calls(candidate, _exchange("/copy"))
         assert answer.status == 200
         assert found.requests[-1]["path"] == "/copy"
-        if protocol == "http1":
-            target = CheckTarget(plan, tmp_path)
-            asked = LoadCheck.model_validate(
-                {"kind": "load", "rates": [20], "each": "1s", "baseline": False})
-            assert check_load(asked, target, lambda _: None).evidence
-            assert len(found.requests) > 20
+        target = CheckTarget(plan, tmp_path)
+        asked = LoadCheck.model_validate(
+            {"kind": "load", "rates": [20], "each": "1s", "baseline": False})
+        assert check_load(asked, target, lambda _: None).evidence
+        assert len(found.requests) > 20
     with pytest.raises(httpx.ConnectError):
         reaching.get(candidate, "/", timeout=5)
