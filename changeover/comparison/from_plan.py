@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterator
 from datetime import date
 
@@ -49,7 +48,7 @@ def _numeric(spec: NumericTolerance) -> Rule:
 
 
 def _text(spec: TextTolerance) -> Rule:
-    replacements = [(re.compile(each.pattern), each.by) for each in spec.replace]
+    replacements = [(each.pattern, each.by) for each in spec.replace]
     return Rule(
         cer=spec.cer, wer=spec.wer, ignore_case=spec.ignore_case,
         ignore_whitespace=spec.ignore_whitespace, unicode=spec.unicode,

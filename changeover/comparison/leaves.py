@@ -18,6 +18,7 @@ from typing import Any
 from rapidfuzz.distance import Levenshtein
 
 from changeover.comparison.rules import Rule
+from changeover.plan.expressions import replaced
 
 _BLANKS = re.compile(r"\s+")
 _NUMBERS = (int, float, Decimal)
@@ -65,7 +66,7 @@ def is_type_change(a: Any, b: Any, rule: Rule) -> bool:
 def string_form(text: str, rule: Rule) -> str:
     """Return a string as the rule compares it."""
     for pattern, replacement in rule.replace:
-        text = pattern.sub(replacement, text)
+        text = replaced(text, pattern, replacement)
     if rule.unicode:
         text = unicodedata.normalize(rule.unicode, text)
     if rule.ignore_whitespace:

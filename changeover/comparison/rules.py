@@ -7,7 +7,6 @@ that following a document costs one dictionary lookup a step, and nothing where 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
@@ -35,7 +34,8 @@ class Rule:
     `absolute` and `relative` are numeric tolerances (|a-b| ≤ absolute, or ≤ relative·max(|a|,|b|));
     `digits` compares rounded to so many significant digits, `decimals` to so many decimal places;
     `seconds` is the tolerance of dates; `cer` and `wer` are error rates in 0..1; `replace` are
-    pairs of regular expression and replacement, applied to strings before they are compared.
+    pairs of regular expression and replacement (`plan.expressions`), applied to strings before they
+    are compared.
     Type tolerance, null as missing, and selection hold for everything below the place too.
     """
 
@@ -52,7 +52,7 @@ class Rule:
     seconds: float | None = None
     cer: float | None = None
     wer: float | None = None
-    replace: tuple[tuple[re.Pattern[str], str], ...] = ()
+    replace: tuple[tuple[str, str], ...] = ()
     array: ArrayMode | None = None
     key: str | None = None
     is_selected: bool = False

@@ -40,13 +40,26 @@ def bounded(text: str) -> str:
         ValueError: It is none, or too large.
     """
     _refuse_what_is_none(text)
+    return known_size(text, "is not for a gateway")
+
+
+def known_size(text: str, problem: str = "is not for RE2, which matches it") -> str:
+    """Return a regular expression that RE2 takes, and that is not too large.
+
+    Args:
+        text: The expression.
+        problem: What is said of one that RE2 does not take.
+
+    Raises:
+        ValueError: It does not take it, or it is too large.
+    """
     import re2
 
     try:
-        steps = _compiled(text).programsize
+        steps = compiled(text).programsize
     except re2.error as error:
         why = error.args[0].decode() if error.args else "it is not known there"
-        raise ValueError(f"{text!r} is not for a gateway: {why}") from None
+        raise ValueError(f"{text!r} {problem}: {why}") from None
     if steps > MOST_STEPS:
         raise ValueError(f"{text!r} is too large: {steps:,} steps, and {MOST_STEPS:,} are the "
                          "limit; use smaller numbers in {…}")
@@ -56,7 +69,7 @@ def bounded(text: str) -> str:
 def matches(expression: str, text: str) -> bool:
     """Whether an expression matches a whole text; never one that is not UTF-8."""
     try:
-        return _compiled(expression).fullmatch(text) is not None
+        return compiled(expression).fullmatch(text) is not None
     except UnicodeEncodeError:
         return False
 
@@ -64,7 +77,7 @@ def matches(expression: str, text: str) -> bool:
 def matched(expression: str, text: str) -> tuple[str | None, ...] | None:
     """Return the groups of an expression that matches a whole text; None when it does not."""
     try:
-        found = _compiled(expression).fullmatch(text)
+        found = compiled(expression).fullmatch(text)
     except UnicodeEncodeError:
         return None
     return None if found is None else found.groups()
@@ -78,7 +91,8 @@ def _refuse_what_is_none(text: str) -> None:
 
 
 @lru_cache(maxsize=1000)
-def _compiled(expression: str) -> Any:
+def compiled(expression: str) -> Any:
+    """Return an expression of RE2's; raises re2.error when that does not know it."""
     # imported where an expression is: most plans have none
     import re2
 

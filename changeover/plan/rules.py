@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from changeover.plan import approving, hook_rules, reachable, route_rules, together, units, way_back
+from changeover.plan import (
+    approving,
+    expressions,
+    hook_rules,
+    reachable,
+    route_rules,
+    together,
+    units,
+    way_back,
+)
 from changeover.plan.by_segment import without_anybody
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.empty_stages import (
@@ -62,6 +71,7 @@ def check_plan(plan: Plan) -> list[Problem]:
         *(Problem(path, text) for path, text in reachable.problems(plan)),
         *_health_is_possible(plan),
         *_flags_fit(plan),
+        *(Problem(path, text) for path, text in expressions.problems(plan)),
         *(Problem(path, text) for path, text in hook_rules.problems(plan)),
         *(Problem(path, text) for path, text in together.alone(plan)),
         *(Problem(path, text) for path, text in way_back.problems(plan)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import random
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,7 +36,7 @@ tolerances = st.sampled_from([
     Rule(ignore=True), Rule(absolute=1.0), Rule(relative=0.5), Rule(digits=2), Rule(decimals=1),
     Rule(is_type_tolerant=True), Rule(null_equals_missing=True), Rule(ignore_case=True),
     Rule(ignore_whitespace=True), Rule(unicode="NFC"), Rule(cer=0.3), Rule(wer=0.5),
-    Rule(replace=((re.compile("a"), "b"),)),
+    Rule(replace=(("a", "b"),)),
 ])
 arrays = st.builds(Rule, array=st.sampled_from(ArrayMode), key=st.just("id"))
 
@@ -249,7 +248,7 @@ def test_what_is_ignored_is_told_apart_from_what_is_equal() -> None:
     (1, 1.0, Rule(is_type_tolerant=True)), ("Straße", "STRASSE", Rule(ignore_case=True)),
     (" a\n b", "a b ", Rule(ignore_whitespace=True)), ("fi", "ﬁ", Rule(unicode="NFKC")),
     ("2026-11-24T10:00:00Z", "2026-11-24T11:00:00.4+01:00", Rule(seconds=1)),
-    ("took 12 ms", "took 9 ms", Rule(replace=((re.compile(r"\d+"), "#"),))),
+    ("took 12 ms", "took 9 ms", Rule(replace=((r"\d+", "#"),))),
     ("invoice total 1", "invoice tota1 1", Rule(cer=0.1)), ("a b c d", "a b c e", Rule(wer=0.25)),
     (0.3, 0.1 + 0.1, Rule(absolute=0.1)), (10**30, 10**30 + 1, Rule(relative=1e-20)),
 ], ids=str)
