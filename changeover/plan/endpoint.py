@@ -104,9 +104,10 @@ Addresses = Annotated[
         Field(json_schema_extra={"type": ["string", "object"]})]],
     Field(min_length=1, max_length=100),
 ]
+_PART = r"(?:/[\w.~!$&'()*+,;=:@%-]+)"
 _URL = re.compile(
-    r"(?:https?://[^/\s:?#]+(?::\d{1,5})?(?P<path>(?:/[\w.~!$&'()*+,;=:@%-]+)*)/?"
-    r"|unix://(?:/[^/\s]+)+)", re.ASCII)
+    rf"(?:https?://[^/\s:?#]+(?::\d{{1,5}})?(?P<path>{_PART}*)/?"
+    rf"|unix://(?P<socket>(?:/[^/\s]*[^/\s:])+)(?::(?P<below>{_PART}+)/?)?)", re.ASCII)
 _NAMED_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::\d{1,5})?")
 KEEP = "keep"
 """As the host of a system: the one that users sent."""
@@ -115,7 +116,13 @@ KEEP = "keep"
 def base_path(url: str) -> str:
     """Return what stands before each path that a system is asked for: `/v2`, or nothing."""
     found = _URL.fullmatch(url)
-    return (found["path"] or "") if found else ""
+    return (found["path"] or found["below"] or "") if found else ""
+
+
+def socket_path(url: str) -> str:
+    """Return the path of the Unix socket that an address names; empty for all others."""
+    found = _URL.fullmatch(url)
+    return (found["socket"] or "") if found else ""
 
 
 def _system_url(text: str) -> str:
@@ -123,7 +130,7 @@ def _system_url(text: str) -> str:
         raise ValueError(
             f"{text!r} is no address of a system: http://HOST:PORT or https://HOST:PORT, perhaps "
             "with a path that stands before each request's (http://10.0.0.7:8080/v2, without ? "
-            "and #), or unix:///path/of/a/socket")
+            "and #), or unix:///path/of/a/socket (below a path: unix:///run/shop.sock:/v2)")
     return without_dots(text, base_path(text))
 
 
@@ -149,7 +156,8 @@ def _host(text: str) -> str:
 
 SystemUrl = Annotated[str, AfterValidator(_system_url), Field(
     json_schema_extra={"pattern": "^(https?://[^/]|unix:///)"},
-    examples=["http://127.0.0.1:8200", "https://shop.example/v2", "unix:///run/shop.sock"])]
+    examples=["http://127.0.0.1:8200", "https://shop.example/v2", "unix:///run/shop.sock",
+              "unix:///run/shop.sock:/v2"])]
 HostName = Annotated[str, AfterValidator(_host), Field(examples=["shop.internal:8443"])]
 HostOrKeep = Annotated[
     str, AfterValidator(lambda text: text if text == KEEP else _host(text)),

@@ -47,7 +47,8 @@ class HttpCheck(_Check):
     )
     like_baseline: bool = Field(
         False,
-        description="The body must match the baseline's, by `comparison`."
+        description="The body must match the baseline's, by `comparison`; `path` is the users', "
+        "and the candidate sees it as the gateway rewrites it."
     )
     within: Duration | None = Field(None, description="Longest latency of the fastest of three.")
 

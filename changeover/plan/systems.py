@@ -18,6 +18,7 @@ from changeover.plan.endpoint import (
     SystemUrl,
     TlsSpec,
     base_path,
+    socket_path,
 )
 from changeover.plan.fields import Duration, Part, Path
 
@@ -47,7 +48,7 @@ class SystemSpec(Part):
     name: str = Field(min_length=1, max_length=100, description="Name that people use.")
     url: SystemUrl = Field(
         description="Its address: scheme, host and port, perhaps with a path that stands before "
-        "each request's; or unix:///path/of/a/socket.")
+        "each request's; or unix:///path/of/a/socket, perhaps with :/path behind it.")
     host: HostOrKeep = Field(
         KEEP, description="The host that its requests name: `keep`, the one that users sent, or a "
         "name of its own.")
@@ -137,7 +138,7 @@ class SystemSpec(Part):
     @property
     def socket_path(self) -> str:
         """The path of the Unix socket on which it listens; empty for all others."""
-        return self.url.removeprefix("unix://") if self.url.startswith("unix://") else ""
+        return socket_path(self.url)
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -154,7 +155,9 @@ class SystemSpec(Part):
         """What stands before a path in a request's address, without a slash at its end: scheme,
         host, port, and the url's path.
         """
-        return "http://localhost" if self.socket_path else self.url.rstrip("/")
+        if self.socket_path:
+            return "http://localhost" + self.base_path
+        return self.url.rstrip("/")
 
     @property
     def authority(self) -> str:

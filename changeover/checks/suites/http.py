@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,6 +17,10 @@ from changeover.checks.suites.result import CheckResult, judged
 from changeover.checks.suites.target import CheckTarget
 from changeover.comparison.answers import compare_bodies
 from changeover.comparison.documents import Unparsable, parse_json
+from changeover.domain.rewriting import routes_for, seen
+from changeover.domain.route_matching import Request
+from changeover.domain.routing import System
+from changeover.gateway import reaching
 from changeover.plan.paths import MISSING, value_at
 from changeover.plan.suites import HttpCheck
 from changeover.shadow.judging import Judge
@@ -24,17 +30,17 @@ LONGEST_SHOWN = 300
 
 def check_http(spec: HttpCheck, target: CheckTarget) -> CheckResult:
     """Send the request and compare its answer with what the plan expects."""
-    url = target.url(spec.of) + spec.path
+    client_of, url = _way(spec, target)
     # The fastest of three counts: one that is slow by chance is no failure.
     is_safe = spec.method in ("GET", "HEAD", "OPTIONS")
     repeats = 3 if spec.within and is_safe else 1
     try:
-        with _client(spec, target, spec.of) as client:
+        with client_of(timeout=spec.timeout.total_seconds()) as client:
             tries = [_timed(client, spec, url) for _ in range(repeats)]
         other = None
         if spec.like_baseline:
             there = target.url("baseline") + spec.path
-            with _client(spec, target, "baseline") as client:
+            with target.client("baseline", timeout=spec.timeout.total_seconds()) as client:
                 other = client.send(_request(client, spec, there))
     except httpx.HTTPError as error:
         why = type(error).__name__
@@ -58,8 +64,23 @@ def check_http(spec: HttpCheck, target: CheckTarget) -> CheckResult:
     )
 
 
-def _client(spec: HttpCheck, target: CheckTarget, host: str) -> httpx.Client:
-    return target.client(host, timeout=spec.timeout.total_seconds())
+def _way(spec: HttpCheck, target: CheckTarget) -> tuple[Callable[..., httpx.Client], str]:
+    """Return what makes a client of the host that is asked, and the address.
+
+    Both systems' answers can be compared for a path of users only: the candidate is then asked for
+    what the gateway would make of it.
+    """
+    if not spec.like_baseline or spec.of != "candidate":
+        return partial(target.client, spec.of), target.url(spec.of) + spec.path
+    plan, system = target.plan, target.plan.systems.candidate
+    headers = {name.lower(): [value] for name, value in spec.headers.items()}
+    (host,) = headers.get("host", [reaching.authority(system)])
+    found = seen(system, Request(spec.path, spec.method, host, headers),
+                 routes_for(plan, System.CANDIDATE))
+    if not found.is_host_kept:
+        system = system.model_copy(update={"host": found.host})
+    path = found.path.removeprefix(system.base_path)
+    return partial(reaching.new_client, system), reaching.address(system) + path
 
 
 def _request(client: httpx.Client, spec: HttpCheck, url: str) -> httpx.Request:

@@ -25,12 +25,20 @@ def _system(url: str, **keys: str) -> SystemSpec:
     ("http://h:1/v2", "/v2", "http://h:1/v2"), ("http://h:1/v2/", "/v2", "http://h:1/v2"),
     ("https://h/a/b-c/%C3%A9;d=1", "/a/b-c/%C3%A9;d=1", "https://h/a/b-c/%C3%A9;d=1"),
     ("unix:///run/shop.sock", "", "http://localhost"),
+    ("unix:///run/shop.sock:/v2/a:b/", "/v2/a:b", "http://localhost/v2/a:b"),
 ])
 def test_path_of_the_url_stands_before_each_path(url: str, path: str, origin: str) -> None:
     """Without a slash at its end, so that a request's own path can follow."""
     system = _system(url)
     assert (system.base_path, system.origin) == (path, origin)
     assert system.authority in ("h:1", "h", "localhost")
+
+
+def test_path_of_a_socket_ends_where_the_path_of_requests_begins() -> None:
+    """At the first colon before a slash, as nginx has it."""
+    below, alone = _system("unix:///run/shop.sock:/v2"), _system("unix:///run/shop:2.sock")
+    assert (below.socket_path, below.places[0].socket) == ("/run/shop.sock", "/run/shop.sock")
+    assert (alone.socket_path, alone.base_path) == ("/run/shop:2.sock", "")
 
 
 def test_host_of_a_system_is_what_its_requests_name() -> None:
@@ -56,6 +64,7 @@ def test_host_of_a_system_is_what_its_requests_name() -> None:
     ("url: 'http://h:1/v2/../x'", ["with . or ..", "without them"]),
     ("url: 'http://h:1/v2/%2e%2E/x'", ["with . or ..", "without them"]),
     ("url: 'http://h:1/.%2E'", ["with . or .."]),
+    ("url: 'unix:///run/a.sock:/v2/../x'", ["with . or .."]),
     ("url: 'http://h:1/v2', protocol: http2, health: /grpc.health.v1.Health/Check",
      ["needs a `url` without a path", "remove /v2"]),
     ("url: 'http://h:1', host: 'http://h'", ["'http://h' is no host", "`host: keep`"]),

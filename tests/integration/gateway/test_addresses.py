@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from changeover.gateway import reaching
 from changeover.gateway.accesslog import Tailer
 from changeover.gateway.probe import Speaks, speaks
 from changeover.plan.suites import HttpCheck, LoadCheck
+from changeover.procedures import curling
 from tests.integration.conftest import Bench
 from tests.integration.gateway.reached import ask, plan_of, serving
 from tests.integration.shadow.test_calls_http2 import _calls, _exchange
@@ -140,17 +142,18 @@ def test_name_may_stand_for_the_addresses(tmp_path: Path, dns: str) -> None:
         assert set(_served(bench, 5)) == {"new"}
 
 
-@pytest.mark.parametrize("protocol", ["http1", "http2"])
-@pytest.mark.parametrize("concurrency", [None, 50])
+@pytest.mark.parametrize(("protocol", "concurrency", "below"), [
+    ("http1", None, ""), ("http1", 50, "/v2"), ("http2", None, "/v2"), ("http2", 50, "")])
 def test_system_on_a_unix_socket_is_reached_by_all(
-    tmp_path: Path, protocol: str, concurrency: int | None
+    tmp_path: Path, protocol: str, concurrency: int | None, below: str
 ) -> None:
     """Gateway, probes, checks, load and copies."""
     path = tmp_path / "shop.sock"
     kind = Http1System if protocol == "http1" else Http2System
     found: Any = kind("new")
     plan = plan_of({"url": f"http://127.0.0.1:{free_port()}"}, {
-        "url": f"unix://{path}", "protocol": protocol, "concurrency": concurrency})
+        "url": f"unix://{path}{below and f':{below}'}", "protocol": protocol,
+        "concurrency": concurrency})
     candidate = plan.systems.candidate
     assert not reaching.is_well(candidate)
     with found.serving(path=str(path)), serving(plan, tmp_path) as bench:
@@ -159,11 +162,14 @@ def test_system_on_a_unix_socket_is_reached_by_all(
         assert speaks(candidate) in (Speaks.HTTP1, Speaks.HTTP2)
         (answer,) = _calls(candidate, _exchange("/copy"))
         assert answer.status == 200
-        assert found.requests[-1]["path"] == "/copy"
+        assert found.requests[-1]["path"] == f"{below}/copy"
         target = CheckTarget(plan, tmp_path)
         asked = LoadCheck.model_validate(
             {"kind": "load", "rates": [20], "each": "1s", "baseline": False})
         assert check_load(asked, target, lambda _: None).evidence
         assert len(found.requests) > 20
+        assert {each["path"][:len(below)] for each in found.requests} == {below}
+        assert subprocess.run(
+            ["sh", "-c", curling.health(candidate, "20")], check=False).returncode == 0
     with pytest.raises(httpx.ConnectError):
         reaching.get(candidate, "/", timeout=5)

@@ -15,13 +15,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from changeover.checks.suites.http import check_http
+from changeover.checks.suites.target import CheckTarget
 from changeover.domain.rewriting import routes_for, seen
 from changeover.domain.route_matching import Request, route_of
 from changeover.domain.routing import BUCKETS, Mode, System, decide
+from changeover.domain.verdict import Verdict
 from changeover.gateway.accesslog import Tailer
 from changeover.gateway.envoy.choice import part_of
 from changeover.gateway.process import envoy_command
+from changeover.plan.comparing import ComparisonSpec
 from changeover.plan.model import Plan
+from changeover.plan.suites import HttpCheck
 from tests.integration.conftest import Bench
 from tests.integration.gateway.reached import plan_of, serving
 from tests.integration.gateway.wire import WireSystem, exchange
@@ -205,6 +210,24 @@ def test_second_attempt_at_the_baseline_is_what_users_sent(tmp_path: Path, metho
                          what="a request at the candidate")
                 assert {each["path"] for each in candidate.requests} == {"/v2/api/v2/orders/7?x"}
                 assert {each["path"] for each in baseline.requests} == {"/orders/7?x"}
+
+
+@pytest.mark.parametrize("path", [
+    "/orders/7?x", "/orders/plain", "/orders/7/lines/1", "/login?a", "/shop/a%2Fb", "/other"])
+@pytest.mark.parametrize("host", ["shop", "www.shop.example"])
+def test_check_beside_the_baseline_asks_for_what_users_get(
+    gateway: Bench, tmp_path: Path, path: str, host: str
+) -> None:
+    """The candidate sees path and host as through the gateway, the baseline as they were sent."""
+    gateway.move(Mode.CANDIDATE_ONLY, BUCKETS)
+    sees = Client(gateway).sees(Asked(path, host=host))
+    plan = gateway.plan.model_copy(update={"comparison": ComparisonSpec(ignore=["$"])})
+    asked = HttpCheck.model_validate({
+        "kind": "http", "path": path, "headers": {"host": host}, "like_baseline": True,
+        "values": {"$.path": sees["path"], "$.host": sees["host"], "$.served_by": "candidate"}})
+    assert check_http(asked, CheckTarget(plan, tmp_path)).verdict is Verdict.PASS
+    alone = asked.model_copy(update={"like_baseline": False, "values": {"$.host": host}})
+    assert check_http(alone, CheckTarget(plan, tmp_path)).verdict is Verdict.PASS
 
 
 def test_limit_of_the_candidate_and_rewrite_share_the_hop(tmp_path: Path) -> None:
