@@ -88,6 +88,12 @@ def render_markdown(data: ReportData) -> str:
     return markdown.render(data)
 
 
+def forms_of(data: ReportData) -> dict[str, str]:
+    """Return the report in all its forms, by the files' endings."""
+    return {
+        "json": as_json.render_json(data), "md": render_markdown(data), "html": render_html(data)}
+
+
 def write(data: ReportData, directory: Path, *, name: str) -> dict[str, Path]:
     """Write the three files, each replaced as a whole; return their paths by kind.
 
@@ -103,10 +109,7 @@ def write(data: ReportData, directory: Path, *, name: str) -> dict[str, Path]:
         InvalidInput: `name` is not a plain file name.
         EnvironmentProblem: The directory cannot be made or written.
     """
-    paths = write_files(
-        {"json": as_json.render_json(data), "md": render_markdown(data), "html": render_html(data)},
-        directory, name=name,
-    )
+    paths = write_files(forms_of(data), directory, name=name)
     return {"html": paths["html"], "markdown": paths["md"], "json": paths["json"]}
 
 

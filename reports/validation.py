@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from changeover.checks.suites.junit import junit_xml
 from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
 from changeover.domain.verdict import Verdict
 from reports import text
-from reports.render import environment, write_files
+from reports.render import environment
 
 HEAD = ("Verdict", "Check", "Kind", "Took", "What was found")
 _WORST_FIRST = ("fail", "inconclusive", "pass")
@@ -66,13 +65,14 @@ def _ordered_evidence(checks: Sequence[SuiteCheck]) -> list[str]:
             for check in _in_order(checks)]
 
 
-def write(run: SuiteRun, checks: Sequence[SuiteCheck], directory: Path) -> dict[str, Path]:
-    """Write all forms into a directory and return their paths by ending.
-
-    Raises:
-        EnvironmentProblem: The directory cannot be written.
-    """
-    return write_files({
+def forms_of(run: SuiteRun, checks: Sequence[SuiteCheck]) -> dict[str, str]:
+    """Return the report in all its forms, by the files' endings."""
+    return {
         "html": render_html(run, checks), "md": render_markdown(run, checks),
         "json": render_json(run, checks), "xml": junit_xml({run.suite: checks}),
-    }, directory, name=f"{run.migration}-{run.suite}-{run.id}")
+    }
+
+
+def name_of(run: SuiteRun) -> str:
+    """Return the name of its files, without ending."""
+    return f"{run.migration}-{run.suite}-{run.id}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import cast
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from changeover.backup.items import Progress
 from changeover.domain.audit import NewEvent
 from changeover.domain.report_files import Report
 from changeover.domain.rollout import PASSED, Approval
+from changeover.procedures import sharing
 from changeover.procedures.announcing import announcement
 from changeover.procedures.steps import CutoverRun
 from changeover.site.site import Site
@@ -84,20 +86,39 @@ async def publish_report(site: Site, cutover_id: int | None) -> str:
         Path of the HTML file.
     """
     from reports.evidence import collect
-    from reports.render import render_markdown, write
+    from reports.render import forms_of
 
     data = collect(site.store, site.plan, cutover_id, now=clock.now())
-    name = report_name(site, cutover_id)
-    paths = write(data, site.home.reports, name=name)
-    report = Report(
-        migration=site.migration, subject="cutover",
-        cutover_id=cutover_id, at=clock.now(),
-        html_path=str(paths["html"]),
-        markdown_path=str(paths["markdown"]),
-        json_path=str(paths["json"]),
-    )
-    report_files.save(site.store, report)
-    await _show_report(site, cutover_id, render_markdown(data))
+    forms = forms_of(data)
+    path = save_forms(
+        site, report_name(site, cutover_id), forms, subject="cutover", cutover_id=cutover_id)
+    await _show_report(site, cutover_id, forms["md"])
+    return path
+
+
+def save_forms(
+    site: Site, name: str, forms: Mapping[str, str], *, subject: str,
+    cutover_id: int | None = None,
+) -> str:
+    """Write a report's forms into the home, and share them; return the HTML file's path.
+
+    A target that cannot be written is said in the log and told to people: it ends nothing.
+
+    Args:
+        site: The migration.
+        name: The files' name, without ending.
+        forms: Texts by ending, among them `html`, `md` and `json`.
+        subject: What it is about, at most 20 characters.
+        cutover_id: Of which cutover, if of one.
+    """
+    from reports.render import write_files
+
+    paths = write_files(forms, site.home.reports, name=name)
+    report_files.save(site.store, Report(
+        site.migration, subject, cutover_id, clock.now(), str(paths["html"]), str(paths["md"]),
+        str(paths["json"])))
+    if problem := sharing.share(site, {f"{name}.{ending}": text for ending, text in forms.items()}):
+        get_run_logger().warning(problem)
     return str(paths["html"])
 
 

@@ -6,9 +6,9 @@ from prefect.artifacts import acreate_markdown_artifact
 
 from changeover import clock
 from changeover.domain.messages import Message
-from changeover.domain.report_files import Report
 from changeover.site.site import Site
-from changeover.store import messages, report_files
+from changeover.store import messages
+from tasks.report import save_forms
 from tasks.steps import step
 
 
@@ -27,15 +27,11 @@ async def send_summary(site: Site) -> str:
     from reports.daily.page import message
     from reports.daily.rules import severity
     from reports.kind import Ask
-    from reports.render import write_files
 
     now = clock.now()
     found = KIND.build(site.store, site.plan, Ask(now))
     forms = {"html": found.html(), "md": found.markdown(), "json": found.json()}
-    paths = {ending: str(path) for ending, path in write_files(
-        forms, site.home.reports, name=found.name).items()}
-    report_files.save(site.store, Report(
-        site.migration, "daily", None, now, paths["html"], paths["md"], paths["json"]))
+    save_forms(site, found.name, forms, subject="daily")
     address = f"{site.reports_url.rstrip('/')}/{found.name}.html" if site.reports_url else ""
     title, body = message(found.data, url=address)
     await acreate_markdown_artifact(

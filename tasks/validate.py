@@ -7,15 +7,15 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from changeover import clock
 from changeover.checks.suites.result import as_stored
 from changeover.checks.suites.target import CheckTarget
-from changeover.domain.report_files import Report
 from changeover.domain.run_ends import Carrier, Work
 from changeover.domain.suites import SuiteCheck, SuiteRun, SuiteVerdict
 from changeover.domain.verdict import Verdict, worst
 from changeover.procedures.steps import broke
 from changeover.procedures.suites import SuiteResult
 from changeover.site.site import Site
-from changeover.store import carriers, report_files, validations
+from changeover.store import carriers, validations
 from tasks.flow_runs import root_run_id
+from tasks.report import save_forms
 from tasks.steps import PASSING_TROUBLE, step
 
 
@@ -141,25 +141,18 @@ async def close_suite(site: Site, run_id: int, actor: str) -> SuiteResult:
 
 async def _publish(site: Site, run: SuiteRun, checks: list[SuiteCheck]) -> None:
     """Render the report of a suite's run, note it in the store and show it in Prefect's page."""
-    from reports.validation import render_markdown, write
+    from reports.validation import forms_of, name_of
 
-    paths = write(run, checks, site.home.reports)
-    html = paths["html"]
-    report = Report(
-        migration=site.migration,
-        # as long as the store's column
-        subject=f"suite {run.suite}"[:20],
-        cutover_id=None, at=clock.now(), html_path=str(html),
-        markdown_path=str(paths["md"]), json_path=str(paths["json"]),
-    )
-    report_files.save(site.store, report)
+    forms, name = forms_of(run, checks), name_of(run)
+    # as long as the store's column
+    save_forms(site, name, forms, subject=f"suite {run.suite}"[:20])
     key = f"{site.migration}-suite-{run.suite}".replace("_", "-")
     what = f"Suite {run.suite} of {site.migration}: {run.verdict}; each check with its reason"
     await acreate_markdown_artifact(
-        markdown=render_markdown(run, checks), key=key, description=what)
+        markdown=forms["md"], key=key, description=what)
     if site.reports_url:
         await acreate_link_artifact(
-            link=f"{site.reports_url}/{html.name}", key=f"{key}-report",
+            link=f"{site.reports_url}/{name}.html", key=f"{key}-report",
             link_text="The report with evidence", description=what)
 
 

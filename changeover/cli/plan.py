@@ -32,6 +32,7 @@ from changeover.plan.load import load_plan, refuse_beside, settings_of
 from changeover.plan.model import Plan, Stage
 from changeover.plan.schema import plan_schema
 from changeover.plan.units import format_duration, without_secrets
+from changeover.procedures.sharing import unreachable_kinds
 
 
 @click.group()
@@ -68,6 +69,8 @@ def check(session: Session, file: Path, is_asking: bool, beside: tuple[Path, ...
     notes = rules.warnings(found)
     notes += expired(found.flags, clock.now().date())
     notes += missing
+    # every environment may name a place of its own
+    notes += dict.fromkeys(each for plan in plans for each in unreachable_kinds(plan))
     is_hidden = session.output == "json"
     # systems that do not answer are waited for
     with spinner("asking the systems", is_hidden=is_hidden):

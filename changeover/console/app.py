@@ -18,6 +18,7 @@ from changeover.console import (
     evaluating,
     problems,
     reading,
+    report_pages,
     reporting,
     signing,
     tracing,
@@ -38,7 +39,7 @@ MORE_SECONDS = 0.2
 
 ROUTES: tuple[Callable[[Console], APIRouter], ...] = (
     claiming.routes, reporting.routes, reading.health_routes, reading.routes, pages.routes,
-    pages.asset_routes,
+    pages.asset_routes, report_pages.routes,
     signing.routes, acting.routes,
     # further parts of the console stand here: a function from a Console to its APIRouter
 )

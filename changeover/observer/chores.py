@@ -21,7 +21,7 @@ from changeover.site import keyless_status
 from changeover.site.bucket_sums import BucketSums
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import health_results, hours, samples, slices
+from changeover.store import health_results, hours, samples, shared_files, slices
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -151,3 +151,4 @@ class Chores:
         BucketSums(store, migration).sum_up(now)
         slices.prune(store, migration, before=int((now - retention.minutes).timestamp()))
         health_results.prune(store, migration, before=now - retention.health)
+        shared_files.prune(store, migration, before=now - retention.of_reports)

@@ -47,6 +47,7 @@ from changeover.plan.routing import BUCKETS, ConsoleSpec, RoutingSpec
 from changeover.plan.sources import AnySource
 from changeover.plan.suites import AnyCheck
 from changeover.plan.systems import Systems, SystemSpec
+from changeover.plan.targets import ReportsSpec
 from changeover.plan.triggers import TriggerSpec
 from changeover.plan.webhooks import WebhookSpec
 from changeover.plan.windows import WindowSpec
@@ -199,6 +200,8 @@ class Plan(Part):
     notify: list[NotifySpec] = []
     webhooks: dict[Name, WebhookSpec] = Field(
         default={}, description="Programs that are told of every decision.")
+    reports: ReportsSpec | None = Field(
+        None, description="Where reports are copied to; default: the home and the store only.")
     health: HealthSpec = Field(default_factory=HealthSpec)
     patience: PatienceSpec = Field(default_factory=PatienceSpec)
     retention: RetentionSpec = Field(default_factory=RetentionSpec)

@@ -228,6 +228,14 @@ class RetentionSpec(Part):
     outcomes: Duration = Field(
         timedelta(days=7), description="Single outcomes; one reported again later counts again."
     )
+    reports: Duration | None = Field(
+        None, description="Rendered reports in the store; default 400d. At most 256 MB of them.")
+
+    @property
+    def of_reports(self) -> timedelta:
+        """How long rendered reports stay in the store."""
+        # a default here, or each plan that says nothing would become another one
+        return timedelta(days=400) if self.reports is None else self.reports
 
 
 class LeverSpec(Part):

@@ -15,6 +15,7 @@ from changeover.errors import ChangeoverError, Refused
 from changeover.notify.channels import channels_of, send
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
+from changeover.procedures import sharing
 from changeover.procedures.steps import CutoverRun, Found
 from changeover.procedures.suites import SuiteResult, problems_of
 from changeover.site.site import Site
@@ -41,7 +42,8 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
 
     def check() -> Found:
         # every reason at once: people mend all of them before the next try
-        problems = [*_outdated(run.site), *problems_of(suite)]
+        problems = [
+            *_outdated(run.site), *sharing.unreachable_kinds(run.site.plan), *problems_of(suite)]
         if spec is not None:
             problems += _problems(run.site, spec)
         if problems:

@@ -13,7 +13,7 @@ from changeover.backup.make import make_backup
 from changeover.domain.procedures import StepStatus
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.plan.units import format_size
-from changeover.procedures import retirement_note, rollback_script
+from changeover.procedures import retirement_note, rollback_script, sharing
 from changeover.procedures.steps import CutoverRun, Found
 
 
@@ -66,6 +66,7 @@ def renew_way_back(run: CutoverRun, undo: Sequence[str]) -> None:
     site = run.site
     rollback_script.write_rollback_script(
         site.plan, site.home.gateway_files, _folder(run), undo=undo)
+    _share_way_back(run)
 
 
 def _folder(run: CutoverRun) -> Path:
@@ -91,4 +92,13 @@ def write_way_back(run: CutoverRun) -> str:
     found = run.once("rollback.sh", write)
     if found.status is not StepStatus.DONE:
         raise EnvironmentProblem(found.detail)
+    _share_way_back(run)
     return found.detail
+
+
+def _share_way_back(run: CutoverRun) -> None:
+    """Share the script and what lies beside it, for the day on which this disk is gone."""
+    folder = f"rollback/{run.site.migration}-{run.subject}"
+    sharing.share(run.site, {
+        f"{folder}/{name}": (_folder(run) / name).read_bytes()
+        for name in rollback_script.FILES if (_folder(run) / name).exists()})

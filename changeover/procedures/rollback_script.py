@@ -26,6 +26,8 @@ from changeover.plan.procedures import LeverSpec
 from changeover.procedures import curling
 
 SCRIPT, ROUTES, LISTENERS = "rollback.sh", "routes.template.json", "listeners.template.json"
+FILES = (ROUTES, LISTENERS, SCRIPT)
+"""What belongs together, in one folder."""
 _MARK = "@VERSION@"
 
 _HEAD = """\

@@ -7,6 +7,7 @@ from changeover.console.pages import (
     feature_flags,
     migrations,
     overview,
+    reports,
     system_health,
     user_experience,
     verdicts,
@@ -21,6 +22,7 @@ VIEWS: tuple[View, ...] = (
     user_experience.VIEW,
     comparison.VIEW,
     verdicts.VIEW,
+    reports.VIEW,
     migrations.VIEW,
     # further pages stand here
 )

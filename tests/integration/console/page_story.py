@@ -11,7 +11,15 @@ from changeover.domain.comparisons import Compared, Example
 from changeover.domain.rollout import CutoverStatus, GateVerdict, Standing
 from changeover.domain.verdict import Verdict
 from changeover.plan.model import Plan
-from changeover.store import comparisons, cutovers, heartbeats, plans, standings, verdicts
+from changeover.store import (
+    comparisons,
+    cutovers,
+    heartbeats,
+    plans,
+    shared_files,
+    standings,
+    verdicts,
+)
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.console import view_story
@@ -27,7 +35,7 @@ SHOWN = {
 def plan_with_everything() -> Plan:
     """Return a plan with a shadow, gates of several kinds, and a rule."""
     return make_plan(
-        shadow={"sample": "50%"},
+        shadow={"sample": "50%"}, reports={"target": "s3://x"},
         routes=[{"name": "orders", "path": {"prefix": "/orders"}},
                 {"name": "login", "path": {"prefix": "/login"}, "move": "never"}],
         comparison={"rules": [{"path": "$.eta", "within": "2s", "owner": "ana",
@@ -115,9 +123,18 @@ def judge(store: Store, plan: Plan) -> None:
             now, evidence(60)))
 
 
+def share(store: Store, migration: str) -> None:
+    """Render reports; one was not copied, and somebody says why."""
+    names = (f"{migration}-cutover-1.html", f"{migration}-cutover-1.json", "rollback/x/rollback.sh")
+    shared_files.save(store, migration, dict.fromkeys(names, b"<p>"), now=clock.now())
+    for file in shared_files.unsent(store, migration, "s3://x", most=9):
+        shared_files.note_sent(store, file, "", problem=HOSTILE)
+
+
 def fill(store: Store, plan: Plan) -> None:
     """Store something for every page."""
     compare(store, plan.migration)
     register_others(store)
     judge(store, plan)
     view_story.fill(store, plan, HOSTILE)
+    share(store, plan.migration)

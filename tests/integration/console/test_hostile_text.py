@@ -49,6 +49,7 @@ from changeover.store import (
     rollbacks,
     routing,
     samples,
+    shared_files,
     standings,
     steps,
     tokens,
@@ -99,7 +100,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     plan = make_plan(
         systems={"baseline": {"name": SHORT, "url": "http://127.0.0.1:1"},
                  "candidate": {"name": SHORT, "url": "http://127.0.0.1:2"}},
-        shadow={"sample": "10%"}, flags={"use_ocr": "plain", "level": {
+        shadow={"sample": "10%"}, reports={"target": "s3://x"},
+        flags={"use_ocr": "plain", "level": {
             "variants": {"a": ALL, "b": SHORT}, "default": "a"}},
         phases=[{"phase": "gradual", "stages": [
             {"percent": 10, "soak": "1h", "approval": {"names": [SHORT, "alice"]}},
@@ -114,6 +116,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         _cutover(served)
         _people(served)
         _systems(served)
+        _reports(served)
         yield served
 
 
@@ -170,6 +173,15 @@ def _people(served: Served) -> None:
         facts = {"reason": payload, "path": f"/{payload}", "key": payload, kind: {"x": [payload]}}
         audit.record(store, "bench", NewEvent(payload, f"odd.{kind}"[:80], facts, now))
     audit.record(store, "bench", NewEvent(ALL, SHORT, {ALL: ALL}, now))
+
+
+def _reports(served: Served) -> None:
+    """Reports that could not be copied: what a server somewhere has answered."""
+    names = {f"bench-{kind}.html": b"<p>" for kind in PAYLOADS}
+    shared_files.save(served.store, "bench", names, now=clock.now())
+    for file, payload in zip(
+            shared_files.every(served.store, "bench"), PAYLOADS.values(), strict=True):
+        shared_files.note_sent(served.store, file, "", problem=payload)
 
 
 def _systems(served: Served) -> None:

@@ -1,0 +1,105 @@
+"""Files for everybody: into the store, and to the plan's target; no cutover waits for either.
+
+What could not be copied is copied with the next report, and people are told once a day. A process
+that is killed in between leaves files that are not noted as copied, which are copied again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from changeover import clock
+from changeover.domain.messages import Severity
+from changeover.domain.report_files import SharedFile
+from changeover.errors import ChangeoverError
+from changeover.machine.remote_files import RemoteFiles, problem_of
+from changeover.plan.model import Plan
+from changeover.procedures.notices import notify
+from changeover.site.site import Site
+from changeover.store import shared_files
+
+LOG = logging.getLogger("changeover.sharing")
+AT_ONCE = 50
+"""Files that one try copies: what a month away has left is copied by and by."""
+
+
+def share(site: Site, contents: Mapping[str, str | bytes]) -> str:
+    """Save files in the store, and copy them to the plan's target.
+
+    Args:
+        site: The migration.
+        contents: By their names; a report has no folder before its name.
+
+    Returns:
+        What is not as it should be, in a sentence; mostly nothing.
+
+    Raises:
+        StoreError: They cannot be saved.
+    """
+    packed = {name: text.encode() if isinstance(text, str) else text
+              for name, text in contents.items()}
+    left_out = shared_files.save(site.store, site.migration, packed, now=clock.now())
+    problems = [f"{name} is too large for the store" for name in left_out]
+    problems += filter(None, [deliver(site)])
+    for problem in problems:
+        LOG.warning(problem)
+    return "; ".join(problems)
+
+
+def deliver(site: Site) -> str:
+    """Copy to the plan's target what is not there; return why not all of it is.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    spec = site.plan.reports
+    if spec is None:
+        return ""
+    target, until = place_of(site), time.monotonic() + spec.within.total_seconds()
+    files = shared_files.unsent(site.store, site.migration, target, most=AT_ONCE)
+    remote = RemoteFiles(target, seconds=spec.within.total_seconds())
+    for number, file in enumerate(files):
+        try:
+            _copy(site, remote, file, until - time.monotonic())
+        except ChangeoverError as error:
+            return _not_copied(site, files[number:], str(error))
+    return ""
+
+
+def place_of(site: Site) -> str:
+    """Return where the plan has reports copied to; a folder is relative to the home."""
+    spec = site.plan.reports
+    target = spec.target if spec else ""
+    return target if "://" in target else str(site.home.root / target)
+
+
+def unreachable_kinds(plan: Plan) -> list[str]:
+    """Return, for each address in a plan, why this machine can reach none of its kind."""
+    targets = {"reports.target": plan.reports.target} if plan.reports else {}
+    found = []
+    for where, target in targets.items():
+        if problem := problem_of(target):
+            found.append(f"{where}: {problem}")
+    return found
+
+
+def _copy(site: Site, remote: RemoteFiles, file: SharedFile, seconds: float) -> None:
+    found = shared_files.find(site.store, site.migration, file.name)
+    # pruned meanwhile
+    if found is None:
+        return
+    # at least a moment: the first file is always tried
+    remote.put(file.name, found[1], seconds=max(0.1, seconds))
+    shared_files.note_sent(site.store, found[0], remote.target)
+
+
+def _not_copied(site: Site, files: list[SharedFile], why: str) -> str:
+    for file in files:
+        shared_files.note_sent(site.store, file, "", problem=why)
+    problem = f"{len(files)} files are not copied: {why}"
+    # once a day: each report of the night would say the same
+    notify(site, f"reports of {site.migration} are not copied", problem, Severity.WARNING,
+           key=f"reports-target {clock.now():%F}")
+    return f"{problem}. They are copied with the next report"
