@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 
@@ -28,8 +27,6 @@ def main() -> int:
     parser.add_argument("--api-url", default="", help="Prefect's API; empty: no recovery.")
     arguments = parser.parse_args()
     log_to_stderr("observer")
-    for chatty in ("httpx", "alembic"):  # a line for each request, several times a second
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     home = Home(arguments.home)
     try:
         store = _open(home)

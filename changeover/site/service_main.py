@@ -76,6 +76,8 @@ def log_to_stderr(service: str) -> None:
         service: Its name, as `observer`.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=_LINE)
+    for chatty in ("httpx", "alembic"):  # a line for each request, several times a second
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     own = logging.getLogger().handlers[:]
     telemetry.start(service)
     if telemetry.is_on():
