@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import click
 
-from changeover import clock
 from changeover.cli import completing
+from changeover.cli.breaking_glass import everyone_back
 from changeover.cli.common import Session, reason_option, site_command
 from changeover.cli.saying import no_secret
 from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
 from changeover.domain.routing import Change, Mode
-from changeover.errors import InvalidInput
-from changeover.gateway.publish import Gateway
+from changeover.errors import EXIT_OK, InvalidInput
 from changeover.observer.carrying import describe_end
 from changeover.plan.units import parse_percent
-from changeover.procedures import by_hand, going_back, modes_by_hand, retirement_note
-from changeover.site.home import Home
+from changeover.procedures import by_hand, going_back, modes_by_hand
 
 ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 
@@ -68,17 +65,29 @@ Examples:
   changeover rollback --reason "slower than agreed" --gradual
   changeover rollback --reason "orders are missing" --scope route:orders
   changeover rollback --reason "database down" --break-glass
+  changeover rollback --reason "database down" --break-glass --node https://edge-3.example:8102
+\b
+With --break-glass it asks all gateway nodes that this home knows, with the token in
+$CHANGEOVER_BREAK_GLASS_TOKEN, or in the file $CHANGEOVER_BREAK_GLASS_TOKEN_FILE. Exit code 6:
+some were not reached; all others were done.
 """)
 @click.option("--reason", required=True, callback=no_secret, help="What happened, for the audit.")
-@click.option("--break-glass", is_flag=True, help="Without Prefect and without the store.")
+@click.option("--break-glass", is_flag=True,
+              help="Without Prefect and without the store, at every gateway node.")
+@click.option("--node", "nodes", multiple=True, metavar="URL",
+              help="With --break-glass: one more gateway node; may be repeated.")
 @click.option("--gradual", is_flag=True, help="In the steps of the plan's `rollback.return`.")
 @click.option("--scope", shell_complete=completing.scopes,
               help="Only a part: `route:NAME`, `segment:NAME`, or `stage` for one stage back.")
 @site_command
 def rollback_command(
-    session: Session, reason: str, break_glass: bool, gradual: bool, scope: str | None
-) -> None:
+    session: Session, reason: str, break_glass: bool, gradual: bool, scope: str | None,
+    nodes: tuple[str, ...],
+) -> int:
     """Send everyone back to the baseline, now; the rest of the SOP follows by itself."""
+    if nodes and not break_glass:
+        raise InvalidInput("--node works with --break-glass only: otherwise nodes follow the store",
+                           allowed="--break-glass --node URL")
     if scope is not None and (gradual or break_glass):
         raise InvalidInput(
             "--scope does not work with --gradual and --break-glass, which are for everyone",
@@ -92,37 +101,16 @@ def rollback_command(
         # each call is an occasion of its own; the record of it says who and why
         done = going_back.by_scope(session.site, scope, cause, f"command-{secrets.token_hex(8)}")
         session.show(done.text, done.data)
-        return
+        return EXIT_OK
     if gradual:
         done = going_back.in_steps(session.site, cause)
         session.show(done.text, done.data)
-        return
+        return EXIT_OK
     if break_glass:
-        entry = _break_glass(session, reason)
-        later = "the observer records it in the store"
-        session.show(f"everyone is at the baseline (break glass); {later}", entry)
-        return
+        return everyone_back(session, reason, nodes)
     done = going_back.at_once(session.site, cause)
     session.show(done.text, done.data)
-
-
-def _break_glass(session: Session, reason: str) -> dict[str, Any]:
-    """Send everyone to the baseline by the gateway's files alone.
-
-    Raises:
-        InvalidInput: No gateway was ever started with this home.
-        Refused: The baseline was retired and is not well.
-    """
-    gateway = Gateway(Home.resolve(session.home).gateway_files)
-    # by the file alone: the store, which knows the migrations, may be gone
-    if not gateway.files.safe_routes.exists():
-        raise InvalidInput(
-            "no gateway was ever started with this home directory",
-            where=str(gateway.files.root),
-            next_step="Give it with --home DIR")
-    retirement_note.refuse(gateway.files)
-    actor, now = session.actor, clock.now()
-    return gateway.break_glass(reason=reason, actor=actor, now=now)
+    return EXIT_OK
 
 
 @click.command(epilog="\b\nExample:\n  changeover recover --reason 'bug 42 is fixed'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 from pathlib import Path
@@ -30,6 +31,8 @@ Examples:
   export CHANGEOVER_STORE_URL=postgresql+psycopg://edge:…@db.example/changeover
   changeover gateway --migration shop --name edge-1 --listen 0.0.0.0:8100
   changeover gateway --migration shop --name edge-2 --ready 0.0.0.0:8099 --drain 20s
+  export CHANGEOVER_BREAK_GLASS_TOKEN_FILE=/etc/changeover/token
+  changeover gateway --migration shop --name edge-3 --break-glass 10.0.0.3:8102
 \b
 Load balancers ask GET /ready (200: send users here, 503: do not) with a time limit of a second or
 two. SIGTERM and Ctrl-C drain; a second one ends at once. Exit code: 0 at such an end, 4 when
@@ -47,6 +50,14 @@ another node has the name.
               "without it 127.0.0.1:8099.")
 @click.option("--drain", default="10s", show_default=True, metavar="TIME",
               help="How long it serves on after it said that it is not ready.")
+@click.option("--break-glass", metavar="ADDRESS",
+              help="Where other machines break glass while the store is down; needs a token "
+              "($CHANGEOVER_BREAK_GLASS_TOKEN). Default: 127.0.0.1 and the port after --ready.")
+@click.option("--advertise", metavar="URL",
+              help="How other machines reach --break-glass; default: its own address.")
+@click.option("--tls-certificate", metavar="FILE",
+              help="Certificate (PEM) that --break-glass shows; without one it speaks plain HTTP.")
+@click.option("--tls-key", metavar="FILE", help="The certificate's key (PEM).")
 @home_option
 @pass_session
 def gateway(session: Session, /, **asked: Any) -> int:
@@ -55,25 +66,25 @@ def gateway(session: Session, /, **asked: Any) -> int:
     It shares nothing with the machine of `changeover up` but the database. One process manager
     (systemd, Kubernetes) starts it again when it ends; Envoy runs on meanwhile.
     """
+    from changeover.cli.opening import opening
     from changeover.node.card import Card
-    from changeover.node.ready import Ready
+    from changeover.node.ready import ready
     from changeover.node.service import Node, Stopping, Wanted, identity
     from changeover.site.service_main import log_to_stderr
 
+    listen = address_of("--listen", asked["listen"])
+    ready_at = _ready(asked["ready"], listen)
     wanted = Wanted(
         shared_store(asked["store_url"]), asked["migration"], node_name(asked["name"]),
-        _address("--listen", asked["listen"]), _seconds(asked["drain"]))
+        listen, _seconds(asked["drain"]), opening(asked, ready_at))
     home = _home(session.home)
     log_to_stderr("gateway")
     stop = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.ask)
     card = Card(identity(home, wanted))
-    ready = Ready(card, _ready(asked["ready"], wanted.listen))
-    try:
+    with contextlib.closing(ready(card, ready_at)):
         Node(home, wanted, card, stop).run()
-    finally:
-        ready.close()
     return 0
 
 
@@ -132,7 +143,12 @@ def node_name(name: str) -> str:
     return name
 
 
-def _address(option: str, value: str | None) -> str | None:
+def address_of(option: str, value: str | None) -> str | None:
+    """Return the HOST:PORT that an option gives; None when it is not given.
+
+    Raises:
+        InvalidInput: It is none.
+    """
     try:
         return None if value is None else units.normal_address(value)
     except ValueError as error:
@@ -140,7 +156,7 @@ def _address(option: str, value: str | None) -> str | None:
 
 
 def _ready(value: str | None, listen: str | None) -> tuple[str, int]:
-    if given := _address("--ready", value):
+    if given := address_of("--ready", value):
         return units.parse_address(given)
     if listen is None:
         return "127.0.0.1", 8099

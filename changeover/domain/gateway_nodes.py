@@ -47,6 +47,7 @@ class GatewayNode:
         problem: Why it does not do what it should; empty when it does.
         own_moves: What it did with its users while it was cut off, oldest first.
         recorded: The moment of the newest of them that is recorded; empty before the first.
+        break_glass_url: Where glass is broken there from elsewhere; empty when it is not.
     """
 
     migration: str
@@ -63,6 +64,7 @@ class GatewayNode:
     problem: str = ""
     own_moves: list[dict[str, Any]] | None = field(default=None)
     recorded: str = ""
+    break_glass_url: str = ""
 
     @property
     def unrecorded(self) -> list[OwnMove]:

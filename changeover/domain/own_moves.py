@@ -58,7 +58,10 @@ class OwnMove:
     @property
     def title(self) -> str:
         """What happened, without the reason: `gateway node edge-1 sent its users …`."""
-        return f"gateway node {self.node} sent its users to the baseline while it was cut off"
+        # glass may be broken also while the store answers
+        is_by_person = not self.is_lost and not self.firing
+        how = "by break glass" if is_by_person else "while it was cut off"
+        return f"gateway node {self.node} sent its users to the baseline {how}"
 
 
 def move_of(node: str, entry: Mapping[str, Any]) -> OwnMove:

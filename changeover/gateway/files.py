@@ -73,6 +73,11 @@ class GatewayFiles:
         return self.root / "break-glass.json"
 
     @property
+    def nodes(self) -> Path:
+        """Where glass is broken at the gateway nodes, as the store said last."""
+        return self.root / "nodes.json"
+
+    @property
     def retired(self) -> Path:
         """The note that the baseline was retired."""
         return self.root / "retired.json"

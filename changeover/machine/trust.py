@@ -60,6 +60,20 @@ def context(
         found.load_cert_chain(certificate, key, password=lambda: b"")
     return found
 
+def shown(certificate: str, key: str) -> ssl.SSLContext:
+    """Return settings of a server of ours that shows a certificate.
+
+    Args:
+        certificate: PEM file with it, and those that lead to its authority.
+        key: PEM file with its key, without a password.
+
+    Raises:
+        OSError: A file cannot be read, or is not what it should be (ssl.SSLError is one).
+    """
+    found = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    found.load_cert_chain(certificate, key, password=lambda: b"")
+    return found
+
 
 class Fresh:
     """Settings that are made again when one of their files was replaced.

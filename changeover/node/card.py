@@ -8,6 +8,7 @@ import time
 from changeover.domain.routing import RoutingState
 from changeover.node.own_moves import OwnMoves
 from changeover.node.standing import CUT_OFF_AFTER, Known, Readiness, readiness
+from changeover.plan.model import Plan
 from changeover.store import gateway_nodes
 from changeover.store.engine import Store
 from changeover.store.gateway_nodes import Identity, Sign
@@ -31,6 +32,8 @@ class Card:
         self.wanted: tuple[int, int] | None = None
         self.state: RoutingState | None = None
         """The newest routing state that it read."""
+        self.plan: Plan | None = None
+        """The plan in force, as this node sees it; None before the first."""
         self.served: tuple[int, int] | None = None
         self.measured_until = 0
         self.problem = ""

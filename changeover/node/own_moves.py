@@ -18,6 +18,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from changeover import clock
@@ -34,6 +35,14 @@ SERVED_SECONDS = 1.0
 MOST_KEPT = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A move: the journal that is in force, and whether Envoy was seen to serve it."""
+
+    entry: dict[str, Any]
+    is_served: bool
+
+
 class OwnMoves:
     """Makes them, keeps them, and knows which are not recorded yet.
 
@@ -47,8 +56,8 @@ class OwnMoves:
         self._lock = threading.Lock()
         self._served: dict[str, str] = {}
 
-    def make(self, reason: str, *, actor: str, facts: Mapping[str, Any]) -> None:
-        """Send the node's users to the baseline.
+    def make(self, reason: str, *, actor: str, facts: Mapping[str, Any]) -> Moved:
+        """Send the node's users to the baseline; a move that is in force already stays.
 
         Raises:
             EnvironmentProblem: The files cannot be written.
@@ -59,8 +68,10 @@ class OwnMoves:
         if entry.get(LOST):
             self._remember(entry)
         order = int(entry["epoch"]), int(entry["version"])
-        if self._gateway.serves_within(order, SERVED_SECONDS):
-            self._served[str(entry["at"])] = clock.now().isoformat()
+        is_served = self._gateway.serves_within(order, SERVED_SECONDS)
+        if is_served:
+            self._served.setdefault(str(entry["at"]), clock.now().isoformat())
+        return Moved(entry, is_served)
 
     @property
     def journal(self) -> dict[str, Any] | None:

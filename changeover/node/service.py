@@ -35,7 +35,9 @@ from changeover.errors import (
 )
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
+from changeover.machine import break_glass_token
 from changeover.machine.ports import require_free
+from changeover.node.break_glass import Opening, open_to
 from changeover.node.card import Card
 from changeover.node.own_moves import OwnMoves
 from changeover.node.own_plan import of_node, warnings
@@ -76,6 +78,7 @@ class Wanted:
         name: The node's name among the migration's gateways.
         listen: Address for users; None for the plan's.
         drain: Seconds for which it goes on serving after it said that it is not ready.
+        opening: How glass is broken here from other machines; None for not at all.
     """
 
     url: str
@@ -83,6 +86,7 @@ class Wanted:
     name: str
     listen: str | None
     drain: float
+    opening: Opening | None = None
 
 
 class Node:
@@ -99,7 +103,7 @@ class Node:
         self._home, self._wanted, self._card, self._stop = home, wanted, card, stop
         self._gateway = Gateway(
             home.gateway_files, name=wanted.name, patience=ENVOY_PATIENCE_SECONDS)
-        card.moves = OwnMoves(self._gateway)
+        self._moves = card.moves = OwnMoves(self._gateway)
         envoy = Child(
             "envoy", envoy_command(home.gateway_files), home.logs / "envoy.log",
             outlives=True)
@@ -107,7 +111,6 @@ class Node:
             "node": wanted.name, "migration": wanted.migration})
         self._envoy = envoy
         self._store: Store | None = None
-        self._plan: Plan | None = None
         self._digest, self._was_cut_off = "", False
 
     def run(self) -> None:
@@ -119,18 +122,28 @@ class Node:
             WrongStoreVersion: The store is of another version.
             EnvironmentProblem: A port or a program is missing.
         """
-        try:
-            self._begin()
-        except ChangeoverError:
-            # an Envoy of before serves users, and nobody asked for its end
-            self._keeper.stop(spares_adopted=True)
-            raise
+        with self._open():
+            try:
+                self._begin()
+            except ChangeoverError:
+                # an Envoy of before serves users, and nobody asked for its end
+                self._keeper.stop(spares_adopted=True)
+                raise
         self._keeper.stop()
         if self._card.is_replaced:
             raise Refused(
                 f"ended because another machine's node is called {self._wanted.name} now",
                 next_step="Give each node a name of its own with --name, and a home that is "
                 "no copy of another node's")
+
+    def _open(self) -> contextlib.AbstractContextManager[object]:
+        """Have glass broken here from other machines, also before the store answered."""
+        opening = self._wanted.opening
+        if opening is None:
+            LOG.info("other machines cannot break glass here: %s", break_glass_token.NONE)
+            return contextlib.nullcontext()
+        LOG.info("other machines break glass here at %s", opening.url)
+        return contextlib.closing(open_to(opening, self._card, self._gateway, self._moves))
 
     def _begin(self) -> None:
         before = self._home.settings()
@@ -215,7 +228,7 @@ class Node:
         """Return the migration with the plan in force, its files written."""
         plan = of_node(stored, self._wanted.listen)
         self._gateway.prepare(plan, state)
-        self._plan = plan
+        self._card.plan = plan
         self._note_if_outdated()
         self._digest = plans.digest_of(stored)
         self._card.who = replace(self._card.who, address=plan.routing.listen)
@@ -224,7 +237,7 @@ class Node:
 
     def _note_if_outdated(self) -> None:
         """Note whether Envoy has the listener of an earlier plan; started again, it has not."""
-        plan, before = self._plan, self._card.note
+        plan, before = self._card.plan, self._card.note
         is_outdated = plan is not None and self._envoy.is_alive and self._gateway.is_outdated(plan)
         self._card.note = OUTDATED if is_outdated else ""
         if is_outdated and not before:
@@ -371,4 +384,5 @@ def identity(home: Home, wanted: Wanted) -> Identity:
     if "node" not in known:
         known = {**known, "node": secrets.token_hex(16)}
         home.save_secrets(known)
-    return Identity(wanted.migration, wanted.name, str(known["node"]), wanted.listen or "")
+    return Identity(wanted.migration, wanted.name, str(known["node"]), wanted.listen or "",
+                    break_glass_url=wanted.opening.url if wanted.opening else "")

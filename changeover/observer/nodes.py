@@ -18,7 +18,10 @@ from changeover.analysis.window import MAIN_GATEWAY, Sample
 from changeover.domain.gateway_nodes import Fleet, GatewayNode, not_heard_of
 from changeover.domain.messages import Severity
 from changeover.domain.routing import RoutingState
+from changeover.errors import EnvironmentProblem
 from changeover.observer.notices import Notices
+from changeover.observer.throttle import LogOnce
+from changeover.site.node_addresses import Book
 from changeover.site.site import Site
 from changeover.store import gateway_nodes, samples
 
@@ -94,6 +97,7 @@ class Nodes:
         self._asked = float("-inf")
         self._told: set[str] = set()
         self._reached: dict[str, int] = {}
+        self._log, self._book = LogOnce(), Book(site.home.gateway_files, site.migration)
 
     @property
     def has_any(self) -> bool:
@@ -158,6 +162,16 @@ class Nodes:
                 self._merging.add(row for row in rows if row.gateway != MAIN_GATEWAY)
         self._fleet, self._asked = fleet, time.monotonic()
         self._tell(fleet, state)
+        self._keep_addresses(fleet)
+
+    def _keep_addresses(self, fleet: Fleet) -> None:
+        """Keep a copy of where the nodes are for when the store is down."""
+        try:
+            self._book.keep(fleet.nodes)
+            self._log.fine("addresses", "where gateway nodes are is kept again")
+        # judging goes on without it
+        except EnvironmentProblem as error:
+            self._log.problem("addresses", f"where gateway nodes are is not kept: {error}")
 
     def _rows(self, since: int) -> list[Sample]:
         # a machine's clock may be somewhat ahead

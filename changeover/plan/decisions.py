@@ -120,7 +120,8 @@ TRAFFIC = {
         "Users went back while the store was away.",
         "epoch version reason actor at"),
     "gateway_node.rolled_back": Kind(
-        "A gateway node that was cut off sent its users to the baseline; everyone follows.",
+        "A gateway node sent its users to the baseline while it was cut off, or by break glass; "
+        "everyone follows.",
         "node reason epoch at"),
     "gateway_node.lost": Kind(
         "A gateway node was cut off for too long; its users were at the baseline meanwhile.",

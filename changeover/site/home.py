@@ -106,6 +106,14 @@ class Home:
         """Return what the running `changeover up` wrote: addresses, process ids, migration."""
         return self._read("run.json")
 
+    def is_of_node(self) -> bool:
+        """Whether it is the home of a gateway node, and not that of `changeover up`.
+
+        Raises:
+            EnvironmentProblem: The settings cannot be read.
+        """
+        return "node" in self.settings()
+
     def process(self, name: str) -> dict[str, Any] | None:
         """Return `pid` and `created` (Unix time) of a process of `changeover up`; None: unknown."""
         entry: dict[str, Any] | None = (self.settings().get("processes") or {}).get(name)

@@ -42,6 +42,7 @@ class GatewayNodeRow(Base):
     own_moves: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     # written by who records them
     recorded: Mapped[str] = mapped_column(String(40))
+    break_glass_url: Mapped[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Identity:
     home: str
     address: str
     started: datetime | None = None
+    break_glass_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _new(who: Identity, now: datetime) -> dict[str, Any]:
         "migration": who.migration, "name": who.name, "address": who.address,
         "home": who.home, "state": str(NodeState.STARTING), "started": now, "seen": now,
         "epoch": None, "version": None, "confirmed_at": None, "measured_until": 0, "problem": "",
-        "own_moves": None, "recorded": ""}
+        "own_moves": None, "recorded": "", "break_glass_url": who.break_glass_url}
 
 
 def _refuse_beside(other: GatewayNode, now: datetime) -> None:
@@ -145,6 +147,7 @@ def sign(store: Store, who: Identity, said: Sign) -> bool:
         row.epoch, row.version = served
         row.state, row.seen, row.address = str(said.state), now, who.address
         row.measured_until, row.problem = said.measured_until, said.problem
+        row.break_glass_url = who.break_glass_url
         row.own_moves = list(said.own_moves) or None
         return True
 

@@ -1,0 +1,125 @@
+"""`changeover rollback --break-glass`: at this gateway and all nodes, without the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from changeover import clock
+from changeover.cli.common import Session
+from changeover.cli.printable import printable
+from changeover.domain.break_glass import LONGEST_REASON, BreakGlassCall
+from changeover.errors import (
+    EXIT_OK,
+    ChangeoverError,
+    EnvironmentProblem,
+    InvalidInput,
+    Unreachable,
+)
+from changeover.gateway.publish import Gateway
+from changeover.procedures import breaking_glass, retirement_note
+from changeover.procedures.breaking_glass import Told
+from changeover.site import node_addresses
+from changeover.site.home import Home
+from changeover.site.node_addresses import NodeAddress, break_glass_url
+
+LATER = "the observer records it in the store"
+
+
+def everyone_back(session: Session, reason: str, named: Sequence[str]) -> int:
+    """Send everyone to the baseline by files and the nodes' own addresses alone.
+
+    Args:
+        session: The call of the command.
+        reason: What happened.
+        named: Addresses of nodes beside those that are known here.
+
+    Returns:
+        The exit code: that of `Unreachable` when a node was not reached or did not do it.
+
+    Raises:
+        InvalidInput: No gateway was ever started with this home, and no node is known.
+        Refused: The baseline was retired and is not well.
+        EnvironmentProblem: The files cannot be written; the nodes were asked all the same.
+    """
+    home = Home.resolve(session.home)
+    gateway = Gateway(home.gateway_files)
+    nodes = _nodes(gateway, named)
+    # by the file alone: the store, which knows the migrations, may be gone
+    is_here = gateway.files.safe_routes.exists()
+    if not is_here and not nodes:
+        raise InvalidInput(
+            "no gateway was ever started with this home directory",
+            where=str(gateway.files.root),
+            next_step="Give it with --home DIR, or the nodes with --node URL")
+    retirement_note.refuse(gateway.files)
+    entry, problem = _at_this_gateway(session, gateway, reason) if is_here else ({}, None)
+    is_done = is_here and problem is None
+    if is_done and nodes:
+        _say(session, "this machine's gateway: its users are at the baseline")
+    told = _at_nodes(session, nodes, BreakGlassCall(
+        reason[:LONGEST_REASON], session.actor, knows_baseline=is_here and not _is_node(home)))
+    if is_done or told:
+        data = {**entry, "nodes": [each.as_data() for each in told]} if nodes else entry
+        session.show(_summary(is_done, told), data)
+    if problem is not None:
+        raise problem
+    return EXIT_OK if all(each.is_good for each in told) else Unreachable.exit_code
+
+
+def _at_nodes(session: Session, nodes: list[NodeAddress], call: BreakGlassCall) -> list[Told]:
+    """Ask nodes, and say of each what came of it as soon as it is known."""
+    told = []
+    for each in breaking_glass.everywhere(nodes, call):
+        _say(session, each.text)
+        told.append(each)
+    return told
+
+
+def _is_node(home: Home) -> bool:
+    """Whether it is a node's home, which has no note of a baseline that was retired."""
+    try:
+        return home.is_of_node()
+    # nobody knows: then nodes ask the baseline themselves
+    except EnvironmentProblem:
+        return True
+
+
+def _say(session: Session, text: str) -> None:
+    """Print a line at once; programs get all of it in one document."""
+    if session.output != "json":
+        click.echo(printable(text))
+
+
+def _nodes(gateway: Gateway, named: Sequence[str]) -> list[NodeAddress]:
+    known = node_addresses.read(gateway.files)
+    urls = {each.url for each in known}
+    more = dict.fromkeys(break_glass_url(text, "--node") for text in named)
+    return [*known, *(NodeAddress("", url) for url in more if url not in urls)]
+
+
+def _at_this_gateway(
+    session: Session, gateway: Gateway, reason: str
+) -> tuple[dict[str, Any], ChangeoverError | None]:
+    """Send this gateway's users back; what goes wrong must not keep the nodes from being asked."""
+    try:
+        return gateway.break_glass(reason=reason, actor=session.actor, now=clock.now()), None
+    except ChangeoverError as error:
+        return {}, error
+
+
+def _summary(is_here: bool, told: list[Told]) -> str:
+    bad = [each.node for each in told if not each.is_good]
+    places = ["this machine's gateway"] if is_here and told else []
+    if told:
+        places.append(f"{len(told) - len(bad)} of {len(told)} nodes")
+    where = f" of {' and '.join(places)}" if places else ""
+    text = f"everyone{where} is at the baseline (break glass); {LATER}"
+    if not bad:
+        return text
+    return printable(
+        f"{text}\nnot certain: {', '.join(bad)}. Until a node follows, its users stay where they "
+        "are: run `changeover rollback --break-glass` or rollback.sh there, or take it out of the "
+        "load balancer. Once the store answers it is told of this rollback and follows by itself")
