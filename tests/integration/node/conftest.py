@@ -52,6 +52,7 @@ class Node:
     store: Store
     stack: ExitStack
     process: subprocess.Popen[bytes] | None = None
+    migration: str = "bench"
 
     def start(self, **env: str) -> None:
         """Start it, as a process manager does."""
@@ -100,7 +101,7 @@ class Node:
     def row(self) -> GatewayNode | None:
         """Return what the store knows of it, also when it has gone."""
         with self.store.read() as session:
-            row = session.get(gateway_nodes.GatewayNodeRow, ("bench", self.name))
+            row = session.get(gateway_nodes.GatewayNodeRow, (self.migration, self.name))
             return None if row is None else gateway_nodes.to_record(GatewayNode, row)
 
     def kill(self) -> None:
@@ -123,7 +124,7 @@ class Node:
         """Return how many requests meant for a system the store knows from it, by the second."""
         span = range(0, int(clock.now().timestamp()) + 60)
         with self.store.read() as session:
-            rows = samples.read_rows(session, "bench", None, 1, span=span)
+            rows = samples.read_rows(session, self.migration, None, 1, span=span)
         return sum(row.requests for row in rows
                    if row.gateway == self.name and row.system in ("baseline", "candidate"))
 
@@ -134,24 +135,23 @@ class Node:
 
 
 @dataclass
-class Fleet:
-    """The main machine and its nodes."""
+class Nodes:
+    """Nodes of one migration.
 
-    bench: Bench
-    home: Home
+    Args:
+        store: Where tests look at what nodes say.
+        url: Address of the database, as the next node reaches it.
+        directory: Where homes lie.
+        stack: Ends them.
+        migration: Name of the migration.
+    """
+
     store: Store
     url: str
     directory: Path
     stack: ExitStack
+    migration: str = "bench"
     nodes: list[Node] = field(default_factory=list)
-
-    @property
-    def plan(self) -> Plan:
-        return self.bench.plan
-
-    @property
-    def site(self) -> Site:
-        return Site(self.home, self.plan, self.store, self.bench.gateway)
 
     def node(self, name: str, *options: str) -> Node:
         """Return a node that is not started yet."""
@@ -160,9 +160,10 @@ class Fleet:
         root.mkdir(parents=True)
         command = [
             sys.executable, "-m", "changeover.cli", "gateway", "--store", self.url,
-            "--migration", "bench", "--name", name, "--listen", f"127.0.0.1:{port}",
+            "--migration", self.migration, "--name", name, "--listen", f"127.0.0.1:{port}",
             "--ready", f"127.0.0.1:{ready}", "--home", str(root), "--drain", "1s", *options]
-        node = Node(name, command, Home(root), port, ready, self.store, self.stack)
+        node = Node(name, command, Home(root), port, ready, self.store, self.stack,
+                    migration=self.migration)
         self.nodes.append(node)
         return node
 
@@ -175,21 +176,37 @@ class Fleet:
             node.wait_ready()
         return found
 
+
+@dataclass(kw_only=True)
+class Fleet(Nodes):
+    """The main machine and its nodes."""
+
+    bench: Bench
+    home: Home
+
+    @property
+    def plan(self) -> Plan:
+        return self.bench.plan
+
+    @property
+    def site(self) -> Site:
+        return Site(self.home, self.plan, self.store, self.bench.gateway)
+
     def move(self, mode: Mode, weight: int = 0) -> RoutingState:
         """Move users as flows and people do."""
         change = Change(mode=mode, weight=weight, is_by_person=True)
         return traffic.move(self.site, change, Author("test", "test"))
 
     def state(self) -> RoutingState:
-        return routing.read(self.store, "bench")
+        return routing.read(self.store, self.migration)
 
     def start_observer(self) -> subprocess.Popen[bytes]:
         """Start the main machine's observer and wait until it watches."""
         log = self.home.logs / "observer.log"
         process = self.stack.enter_context(running(
             [sys.executable, "-m", "changeover.observer", "--home", str(self.home.root),
-             "--migration", "bench"], log))
-        wait_for(lambda: "observing bench" in log.read_text(), what="observer")
+             "--migration", self.migration], log))
+        wait_for(lambda: f"observing {self.migration}" in log.read_text(), what="observer")
         return process
 
     def load(self, *nodes: Node, pause: float = 0.01) -> contextlib.AbstractContextManager[None]:
@@ -285,7 +302,7 @@ def start_fleet(stack: ExitStack, directory: Path, url: str, **parts: Any) -> Fl
     store = Store.open(url, timeout=LONGEST_PAUSE)
     stack.callback(store.close)
     plans.register(store, plan, source="test", now=clock.now())
-    return Fleet(bench, home, store, url, directory, stack)
+    return Fleet(store, url, directory, stack, plan.migration, bench=bench, home=home)
 
 
 @pytest.fixture
