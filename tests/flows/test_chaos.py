@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 from pathlib import Path
-from uuid import uuid4
 
-import psutil
 import pytest
 
-from changeover import clock
-from changeover.domain.outcomes import Outcome
 from changeover.domain.rollout import CutoverStatus
-from changeover.store import audit, outcomes, routing
+from changeover.store import audit, routing
+from tests.support.chaos import kill, kill_flow, kill_server, let_go
 from tests.support.processes import wait_for
-from tests.support.site import Site, site
+from tests.support.site import site
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
@@ -40,39 +34,6 @@ patience: {recheck: 1s, rechecks: 10000}
 """Each phase ends when the test says so: when everything in it was killed."""
 
 
-def kill(found: Site, name: str) -> None:
-    """Kill a supervised process and wait until another one runs in its place."""
-    before = found.pid(name)
-    os.kill(before, signal.SIGKILL)
-
-    def is_back() -> bool:
-        known = found.home.settings()["processes"].get(name)
-        return known is not None and known["pid"] != before
-
-    wait_for(is_back, seconds=30, what=f"another {name}")
-
-
-def kill_flow(found: Site, run: str) -> None:
-    """Kill the process that carries the cutover, as soon as there is one."""
-    processes = wait_for(found.flow_processes, seconds=60, what="a flow process")
-    for process in processes:  # type: ignore[attr-defined]
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    wait_for(lambda: found.api.run(run).state_type != "RUNNING" or found.flow_processes(),
-             seconds=60, what="the kill is noticed")
-
-
-def let_go(found: Site, run: str, stage: str) -> None:
-    """Report what the stage's gate waits for, until it is left."""
-    def is_left() -> bool:
-        outcomes.save(found.store, "site", [Outcome(
-            str(uuid4()), "candidate", is_success=True, quality={STAGES[stage]: 1})],
-            now=clock.now())
-        return found.stage(run) != (stage, "soaking")
-
-    wait_for(is_left, seconds=60, what=f"the end of {stage}")
-
-
 def test_every_process_may_be_killed_in_every_stage(tmp_path: Path) -> None:
     """Flow, worker, observer, Prefect server and Envoy, each killed once in each stage."""
     with site(tmp_path, PHASES) as found:
@@ -81,14 +42,13 @@ def test_every_process_may_be_killed_in_every_stage(tmp_path: Path) -> None:
             wait_for(lambda key=stage: found.stage(run)[0] == key, seconds=150, what=stage)
             failed = found.failed()
             kill_flow(found, run)
-            for name in ("observer", "prefect-server"):
-                kill(found, name)
-            wait_for(found.api.is_alive, seconds=60, what="Prefect again")
+            kill(found, "observer")
+            kill_server(found)
             kill(found, "worker")
             assert found.failed() == failed, f"a request was lost in {stage}"
             kill(found, "envoy")
             wait_for(found.gateway_serves, seconds=20)
-            let_go(found, run, stage)
+            let_go(found, run, stage, STAGES[stage])
         ended = found.wait_ended(run, seconds=180)
         assert ended.status is CutoverStatus.PROMOTED, ended.outcome
         events = audit.events(found.store, "site")

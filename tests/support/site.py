@@ -185,7 +185,8 @@ class Site:
 
 @contextlib.contextmanager
 def site(
-    directory: Path, phases: str = QUICK, *, is_fresh: bool = False, is_examined: bool = False
+    directory: Path, phases: str = QUICK, *, is_fresh: bool = False, is_examined: bool = False,
+    store_url: str = ""
 ) -> Iterator[Site]:
     """Start `changeover up` and the load; end both and everything they started.
 
@@ -194,11 +195,15 @@ def site(
         phases: The plan without its systems and routing.
         is_fresh: Prefect makes its database itself, as at a user's first start.
         is_examined: The health check runs every minute, as it does for users.
+        store_url: A database with the tables of a store; by default a file in the home.
     """
     ports = {name: free_port() for name in ("baseline", "candidate", "listen")}
     plan_path = directory / "site.yaml"
     plan_path.write_text(PLAN.format(root=ROOT, **ports) + phases)
     home = Home(directory / "home")
+    if store_url:
+        home.create()
+        home.save_secrets({"store_url": store_url})
     if not is_fresh:
         seed(home.prefect_home)
     settings = {} if is_fresh else CHEAP
