@@ -77,7 +77,7 @@ def gateway(session: Session, /, **asked: Any) -> int:
     wanted = Wanted(
         shared_store(asked["store_url"]), asked["migration"], node_name(asked["name"]),
         listen, _seconds(asked["drain"]), opening(asked, ready_at))
-    home = _home(session.home)
+    home = _home(session.home, wanted.migration)
     log_to_stderr("gateway")
     stop = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,11 +88,12 @@ def gateway(session: Session, /, **asked: Any) -> int:
     return 0
 
 
-def _home(given: Path | None) -> Home:
+def _home(given: Path | None, migration: str) -> Home:
     """Return the node's home, made.
 
     Raises:
-        Refused: It is the home of a `changeover up`, or another node runs with it.
+        Refused: It is the home of a `changeover up`, or of a node of another migration, or another
+            node runs with it.
     """
     from changeover.supervisor.keeper import supervisor_of
 
@@ -106,6 +107,12 @@ def _home(given: Path | None) -> Home:
     if pid is not None:
         raise Refused(f"not started because a gateway node runs already (process {pid})",
                       where=str(home.root), next_step="End it, or give another --home")
+    # its Envoy may run still, and its log and its journal are of that migration's users
+    if settings.get("migration", migration) != migration:
+        raise Refused(
+            f"not started because this home belongs to gateway node {settings['node']} of "
+            f"{settings['migration']}", where=str(home.root),
+            next_step=f"Give the node of {migration} a home of its own with --home DIR")
     return home
 
 

@@ -13,11 +13,14 @@ from changeover.cli.common import Session, home_option, pass_session, site_comma
 from changeover.cli.printable import printable
 from changeover.domain.audit import AuditEvent
 from changeover.errors import EXIT_FAILED
+from changeover.site import every_migration
 from changeover.site import status as status_of
 from changeover.site.home import HOME_VARIABLE, Home
 from changeover.site.site import Site
 from changeover.store import audit, plans
 from changeover.store.engine import Store
+
+GROUP, ALL = "group", "all"
 
 
 @click.command("status", epilog="\b\nExamples:\n  changeover status\n"
@@ -25,18 +28,20 @@ from changeover.store.engine import Store
                "  changeover status --watch              refreshed every 2 s until Ctrl-C\n"
                "  changeover status --watch --every 30s > log\n"
                "  changeover status --group              all members of the migration's group\n"
+               "  changeover status --all                all migrations of the database\n"
                "\b\n--watch ends with Ctrl-C and exit code 0. With --output json it prints one\n"
                "document a line.")
 @site_command
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C, in place on a terminal.")
 @click.option("--every", default="2", show_default=True, metavar="TIME",
               help="With --watch: seconds between two refreshes, or a duration as 1m.")
-@click.option("--group", "is_group", is_flag=True,
+@click.option("--group", "scope", flag_value=GROUP,
               help="The whole group that the migration belongs to.")
-def status_command(session: Session, watch: bool, every: str, is_group: bool) -> int:
+@click.option("--all", "scope", flag_value=ALL, help="All migrations of the database.")
+def status_command(session: Session, watch: bool, every: str, scope: str | None) -> int:
     """Show where the migration stands."""
     if not watch:
-        text, data = _status(session.site, is_group)
+        text, data = _status(session.site, scope)
         session.show(text, data)
         return 0
     # who looks once need not import what refreshes
@@ -45,15 +50,18 @@ def status_command(session: Session, watch: bool, every: str, is_group: bool) ->
     seconds = seconds_of(every, "--every")
 
     def look() -> View:
-        return View(*_status(fresh(session.site), is_group))
+        return View(*_status(fresh(session.site), scope))
 
     return Refreshing(look, seconds, is_json=session.output == "json").run()
 
 
-def _status(site: Site, is_group: bool) -> tuple[str, dict[str, Any]]:
+def _status(site: Site, scope: str | None) -> tuple[str, dict[str, Any]]:
     """Return the status for people and for programs."""
     now = clock.now()
-    if is_group:
+    if scope == ALL:
+        every = every_migration.collect(site.store, now=now)
+        return printable(every_migration.as_text(every)), {"migrations": every}
+    if scope == GROUP:
         # only a group's status needs its members' plans
         from changeover.site import group_screen
 

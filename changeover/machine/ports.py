@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from changeover.errors import EnvironmentProblem
 
@@ -26,7 +27,9 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def require_free(host: str, port: int, *, what: str, remedy: str) -> None:
+def require_free(
+    host: str, port: int, *, what: str, remedy: str, by: Callable[[], str] = str
+) -> None:
     """Raise EnvironmentProblem when the address is taken.
 
     Args:
@@ -34,9 +37,11 @@ def require_free(host: str, port: int, *, what: str, remedy: str) -> None:
         port: Port.
         what: What needs the port, for the message.
         remedy: How to choose another port.
+        by: Returns who has it, where that can be told.
     """
     if not is_free(host, port):
+        holder = f" by {found}" if (found := by()) else ""
         raise EnvironmentProblem(
-            f"port {port} is in use, {what} needs it", where=f"{host}:{port}",
+            f"port {port} is in use{holder}, {what} needs it", where=f"{host}:{port}",
             next_step=f"End what listens there, or {remedy}",
         )

@@ -36,13 +36,11 @@ from changeover.errors import (
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.machine import break_glass_token
-from changeover.machine.ports import require_free
 from changeover.node.break_glass import Opening, open_to
 from changeover.node.card import Card
 from changeover.node.own_moves import OwnMoves
 from changeover.node.own_plan import of_node, warnings
 from changeover.node.session import TICK_SECONDS, Session
-from changeover.plan import units
 from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.site.site import Site
@@ -51,6 +49,7 @@ from changeover.store.engine import Store
 from changeover.store.gateway_nodes import Identity, Sign
 from changeover.supervisor.child import Child
 from changeover.supervisor.keeper import Keeper
+from changeover.supervisor.taken import require_address
 
 LOG = logging.getLogger("changeover.node")
 
@@ -176,8 +175,7 @@ class Node:
         """Start Envoy unless it runs, and wait until it answers."""
         if not self._envoy.is_alive:
             if address:
-                host, port = units.parse_address(address)
-                require_free(host, port, what="the gateway", remedy="give another with --listen")
+                require_address(address, remedy="give another with --listen")
             self._envoy.start()
         self._keeper.addresses |= {"listen": address, "command": self._envoy.command}
         self._keeper.save()

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 import changeover
-from changeover.errors import ChangeoverError, EnvironmentProblem
+from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.site.home import Home
 from changeover.supervisor.child import Child, end_flow_runs
 
@@ -34,6 +34,30 @@ def supervisor_of(home: Home) -> int | None:
     if entry and entry["pid"] != os.getpid() and other.adopt(entry["pid"], entry["created"]):
         return int(entry["pid"])
     return None
+
+
+def refuse_home_of_others(home: Home, migration: str, *, is_serving: bool) -> None:
+    """Refuse to serve a migration with a home that has the users of a node, or of another one.
+
+    Args:
+        home: The home directory.
+        migration: Name of the migration.
+        is_serving: Whether the home's gateway runs.
+
+    Raises:
+        Refused: It is such a home.
+    """
+    settings = home.settings()
+    served, way = settings.get("migration", migration), ""
+    if node := settings.get("node"):
+        whose = f"belongs to gateway node {node} of {served}"
+    elif is_serving and served != migration:
+        whose = f"has the gateway of {served}, which serves its users still"
+        way = f", or start `changeover up` with the plan of {served} and end it with Ctrl-C"
+    else:
+        return
+    raise Refused(f"not started because this home {whose}", where=str(home.root),
+                  next_step=f"Give {migration} a home of its own with --home DIR{way}")
 
 
 @dataclass

@@ -32,7 +32,8 @@ from changeover.site.site import PREFECT_SECONDS
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from changeover.supervisor.child import Child
-from changeover.supervisor.keeper import PROJECT, Keeper, Show, supervisor_of
+from changeover.supervisor.keeper import PROJECT, Keeper, Show, refuse_home_of_others, supervisor_of
+from changeover.supervisor.taken import require_address
 
 POOL = "changeover"
 PREPARATION_SECONDS = 300.0
@@ -106,7 +107,7 @@ class Stack:
         """Start or adopt everything, in order, and return the open store.
 
         Raises:
-            Refused: Another plan is under way.
+            Refused: Another plan is under way, or the home is another's.
             InvalidPlan: It cannot work beside those of its group.
             EnvironmentProblem: A port is taken, a program or directory is missing.
             Unreachable: A process does not come up; the end of its log is shown.
@@ -115,6 +116,7 @@ class Stack:
             # before the ports are looked at: what is taken over has its ports already
             self._await("prefect-server", PrefectApi(self.api_url).is_alive, 15)
         adopted = self._adopt()
+        refuse_home_of_others(self.home, self.plan.migration, is_serving="envoy" in adopted)
         self._require_ports(adopted)
         self.home.create()
         self.home.pop_restarts()  # asked of an earlier supervisor
@@ -276,8 +278,8 @@ class Stack:
 
     def _require_ports(self, adopted: set[str]) -> None:
         if "envoy" not in adopted:
-            host, port = units.parse_address(self.plan.routing.listen)
-            require_free(host, port, what="the gateway", remedy="change routing.listen in the plan")
+            require_address(
+                self.plan.routing.listen, remedy="change routing.listen in the plan")
         if self.is_own_server and "prefect-server" not in adopted:
             require_free("127.0.0.1", self.settings.prefect_port, what="Prefect's server",
                          remedy="give another with --prefect-port")

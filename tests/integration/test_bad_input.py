@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from changeover.clock import now
@@ -85,7 +86,8 @@ def test_port_in_use_is_told_before_anything_starts(tmp_path: Path, plan_path: P
         other.bind(("127.0.0.1", int(listen.split(":")[1])))
         other.listen()
         text = up(plan_path, tmp_path, code=7)
-    assert "is in use, the gateway needs it" in text
+    assert f"is in use by {psutil.Process().name()} (process {os.getpid()}), the gateway needs it" \
+        in text
     assert "change routing.listen" in text
     assert not (tmp_path / "home" / "store.db").exists()
 

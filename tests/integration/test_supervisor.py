@@ -16,6 +16,7 @@ from changeover.machine.environment import FRUGAL
 from changeover.procedures import levers
 from changeover.site.home import Home
 from changeover.site.prefect_api import TRIGGERS_VARIABLE
+from changeover.supervisor.child import Child
 from changeover.supervisor.stack import Settings, Stack
 from changeover.supervisor.up import running
 from tests.integration.conftest import make_plan
@@ -72,6 +73,34 @@ def test_a_start_that_fails_leaves_running_what_it_took_over(earlier: Stack) -> 
             raise AssertionError("it runs")
     assert earlier.children["reports"].is_alive
     assert earlier.home.settings()["processes"] == noted["processes"]
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Iterator[Child]:
+    """A gateway that runs on without its supervisor."""
+    child = Child("envoy", ["sleep", "600"], tmp_path / "log")
+    child.start()
+    yield child
+    child.end()
+
+
+def test_a_home_with_the_users_of_others_is_refused(tmp_path: Path, left: Child) -> None:
+    """Their gateway would get the routes of this migration, at their address."""
+    home = Home(tmp_path / "home")
+    home.create()
+    assert left.process is not None
+    entry = {"pid": left.process.pid, "created": left.process.create_time()}
+    for settings, told in (
+        ({"node": "edge-1", "migration": "shop"}, "belongs to gateway node edge-1 of shop"),
+        ({"migration": "shop", "processes": {"envoy": entry}},
+         "has the gateway of shop, which serves its users still"),
+    ):
+        home.save_settings(settings)
+        with pytest.raises(Refused, match=told) as refused, \
+                running(stack_of(home, free_port(), free_port())):
+            raise AssertionError("it runs")
+        assert "Give bench a home of its own" in str(refused.value)
+        assert left.is_alive
 
 
 def test_only_our_own_processes_are_told_to_save_memory(

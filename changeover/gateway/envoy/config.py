@@ -72,6 +72,9 @@ def render_bootstrap(plan: Plan, files: GatewayFiles) -> Json:
             "listeners": [{
                 "name": "users",
                 "address": {"socket_address": {"address": host, "port_value": port}},
+                # Linux would share the port with the Envoy of another migration that starts in the
+                # same moment, and the users with it
+                "enable_reuse_port": False,
                 **forwarded.proxy_protocol(plan),
                 "socket_options": time_limits.sockets(plan),
                 "filter_chains": [

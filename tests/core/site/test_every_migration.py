@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from changeover.console.pages.fleet import (
+from changeover.domain.health import Heartbeat
+from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
+from changeover.domain.routing import Mode, RoutingState
+from changeover.plan.load import parse_plan
+from changeover.site.every_migration import (
     Services,
     by_migration,
     rank,
@@ -16,10 +20,6 @@ from changeover.console.pages.fleet import (
     stage_text,
     totals,
 )
-from changeover.domain.health import Heartbeat
-from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
-from changeover.domain.routing import Mode, RoutingState
-from changeover.plan.load import parse_plan
 from tests.core.plan.test_load import GOOD
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
