@@ -101,6 +101,7 @@ class Stopped:
     nodes: list[Node]
     users: dict[str, Users]
     people: People
+    since: int = field(default_factory=lambda: int(time.time()))
     began: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 

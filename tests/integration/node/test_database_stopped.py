@@ -11,6 +11,7 @@ import pytest
 from changeover.domain.routing import Mode
 from changeover.store import audit, cutovers, firings, rollbacks
 from tests.support.database_stopped import NODES, STAGE, Stopped, begin
+from tests.support.measured import wait_measured_once
 from tests.support.postgres import own_postgres
 from tests.support.processes import wait_for
 
@@ -52,9 +53,6 @@ def decided_once(story: Stopped) -> None:
 
 
 def measured_once(story: Stopped) -> None:
-    """What each node served is in the store, also of the time without it, and nothing twice."""
-    for node in story.nodes:
-        users = story.users[node.name]
-        node.wait_measured(users.answers.total())
-        wait_for(lambda node=node, users=users: node.measured() <= users.answers.total(),
-                 what=f"{node.name} measured nothing twice")
+    """What every gateway served is in the store, also of the time without it, and nothing twice."""
+    gateways = [story.fleet.bench.gateway, *(node.gateway for node in story.nodes)]
+    wait_measured_once(story.fleet.store, "bench", gateways, since=story.since)
