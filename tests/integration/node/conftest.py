@@ -124,7 +124,7 @@ class Node:
         """Return how many requests meant for a system the store knows from it, by the second."""
         span = range(0, int(clock.now().timestamp()) + 60)
         with self.store.read() as session:
-            rows = samples.read_rows(session, self.migration, None, 1, span=span)
+            rows = samples.read_rows(session, "bench", None, 1, span=span)
         return sum(row.requests for row in rows
                    if row.gateway == self.name and row.system in ("baseline", "candidate"))
 
