@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -36,6 +37,20 @@ def _address(context: click.Context, parameter: click.Parameter, value: str) -> 
     return value
 
 
+def _api(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no address of an API; a password belongs in the environment."""
+    if value is None:
+        return None
+    found = urlsplit(value)
+    # never repeated in a message: it may hold a password
+    if found.scheme not in ("http", "https") or not found.hostname or "@" in found.netloc:
+        raise InvalidInput(
+            "no address of Prefect's API", where="--prefect-url",
+            allowed="an address as http://prefect.example:4200/api, without a password",
+            next_step="Give the password as PREFECT_API_AUTH_STRING in the environment")
+    return value.rstrip("/")
+
+
 @click.command(epilog="""
 \b
 Example:
@@ -49,11 +64,15 @@ Example:
 @click.option("--reports-port", default=8180, show_default=True, help="Port of the reports.")
 @click.option("--console", default="127.0.0.1:8190", show_default=True, callback=_address,
               help="Address of the console; beyond loopback every read needs a token, too.")
-@click.option("--prefect-url", help="API of a Prefect server that runs already.")
+@click.option("--prefect-url", metavar="URL", callback=_api,
+              help="API of a Prefect server that runs already (http://HOST:4200/api); none is "
+                   "started here. Its password: PREFECT_API_AUTH_STRING in the environment.")
+@click.option("--no-worker", is_flag=True,
+              help="Start no worker here: `python -m flows.worker --pool changeover` elsewhere.")
 @environment_option
 @click.option("--store", "store_url", help="Database URL; default SQLite in the home directory.")
 @pass_session
-def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
+def up(session: Session, /, store_url: str | None, *, no_worker: bool, **addresses: Any) -> int:
     """Start everything for a migration and keep it running until Ctrl-C.
 
     A second `up` continues where the first was stopped: nothing is decided twice.
@@ -63,7 +82,8 @@ def up(session: Session, /, store_url: str | None, **addresses: Any) -> int:
     home.create()
     for warning in [*rules.warnings(plan), *_not_told(plan)]:
         _show(f"note: {warning}")
-    stack = Stack(home, plan, Settings(path.absolute(), **addresses), _show)
+    settings = Settings(path.absolute(), **addresses, has_worker=not no_worker)
+    stack = Stack(home, plan, settings, _show)
     # before anything is written: another `up` may run with this home and its own store
     stack.refuse_second()
     if store_url:

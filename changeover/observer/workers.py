@@ -22,7 +22,7 @@ ATTEMPTS, BACKOFF = 3, timedelta(minutes=3)
 
 @dataclass
 class WorkerWatch:
-    """Watches the worker of one site; call `poll` every few seconds.
+    """Watches the worker of one site, unless it runs elsewhere; call `poll` every few seconds.
 
     Args:
         site: The migration, whose supervisor restarts the worker.
@@ -43,6 +43,8 @@ class WorkerWatch:
             Unreachable: Prefect did not answer.
             StoreError: The store cannot be used.
         """
+        if not self.site.home.has_worker:
+            return ""
         silent = self.api.worker_silence(now)
         if self.attempt is not None:
             return self._finish(silent, now)

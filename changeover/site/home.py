@@ -114,6 +114,11 @@ class Home:
         """
         return "node" in self.settings()
 
+    @property
+    def has_worker(self) -> bool:
+        """Whether the worker is a process of `changeover up`, which then starts it again."""
+        return bool(self.settings().get("has_worker", True))
+
     def process(self, name: str) -> dict[str, Any] | None:
         """Return `pid` and `created` (Unix time) of a process of `changeover up`; None: unknown."""
         entry: dict[str, Any] | None = (self.settings().get("processes") or {}).get(name)

@@ -71,6 +71,22 @@ class PrefectApi:
         except Unreachable:
             return False
 
+    def problem(self) -> str:
+        """Return why nobody can work with the server; empty when one can."""
+        import httpx
+
+        try:
+            answer = self._client.get("/admin/version")
+        except httpx.HTTPError as error:
+            return f"it does not answer ({type(error).__name__})"
+        if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return ("it wants a password: set PREFECT_API_AUTH_STRING here to its "
+                    "PREFECT_SERVER_API_AUTH_STRING")
+        if answer.is_success and answer.text.startswith('"'):  # a version, as JSON
+            return ""
+        return (f"it answers {answer.status_code}, not as Prefect's API does, whose address ends "
+                "with /api")
+
     def deployment_id(self, name: str) -> str | None:
         """Return the id of a deployment called `FLOW/NAME`, or None."""
         known, asked_at = self._deployments.get(name, ("", 0.0))
@@ -299,8 +315,8 @@ class PrefectApi:
             raise Unreachable(
                 f"Prefect's API does not answer ({type(error).__name__} {status})".strip(),
                 where=self.url,
-                next_step="Check whether the server runs: `changeover status`, and "
-                "logs/prefect-server.log; traffic stays as it is",
+                next_step="Check whether the server runs: `changeover status`, and its log "
+                "(logs/prefect-server.log of `changeover up`); traffic stays as it is",
             ) from error
 
     def _request(self, method: str, path: str, body: Any) -> httpx.Response:

@@ -129,7 +129,7 @@ class Keeper:
             if name in self.children and name not in spared:
                 self.children[name].end()
             # flow runs outlive their worker: they are processes of their own
-            if name == "worker" and name not in spared:
+            if name == "worker" and name in self.children and name not in spared:
                 end_flow_runs(self.home.root)
         settings = self.home.settings()
         known = settings.get("processes") or {}

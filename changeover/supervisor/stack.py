@@ -26,11 +26,12 @@ from changeover.plan import units
 from changeover.plan.hook_rules import has_load
 from changeover.plan.model import Plan
 from changeover.procedures import baseline, members
-from changeover.site.home import HOME_VARIABLE, Home
-from changeover.site.prefect_api import TRIGGERS_VARIABLE, PrefectApi
+from changeover.site.home import Home
+from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import PREFECT_SECONDS
 from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
+from changeover.supervisor import prefect_server
 from changeover.supervisor.child import Child
 from changeover.supervisor.keeper import PROJECT, Keeper, Show, refuse_home_of_others, supervisor_of
 from changeover.supervisor.taken import require_address
@@ -60,6 +61,7 @@ class Settings:
         reports_port: Port where rendered reports are served.
         console: Address of the console, as `127.0.0.1:8190`.
         prefect_url: A Prefect API that runs elsewhere; then no server is started.
+        has_worker: Whether a worker is one of the processes; else flows wait for one elsewhere.
         system_env: Variables for the systems' processes.
         beside: Further processes that the systems need.
     """
@@ -69,6 +71,7 @@ class Settings:
     reports_port: int
     console: str
     prefect_url: str | None = None
+    has_worker: bool = True
     system_env: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[Beside, ...] = ()
 
@@ -100,8 +103,9 @@ class Stack:
 
     @property
     def ui_url(self) -> str:
-        """Address of Prefect's pages."""
-        return self.api_url.removesuffix("/api")
+        """Address of Prefect's pages; those of a server elsewhere may have one of their own."""
+        other = "" if self.is_own_server else os.environ.get("PREFECT_UI_URL", "")
+        return other.rstrip("/") or self.api_url.removesuffix("/api")
 
     def start(self) -> Store:
         """Start or adopt everything, in order, and return the open store.
@@ -114,7 +118,7 @@ class Stack:
         """
         if not self.is_own_server:
             # before the ports are looked at: what is taken over has its ports already
-            self._await("prefect-server", PrefectApi(self.api_url).is_alive, 15)
+            prefect_server.await_others(PrefectApi(self.api_url), self.show)
         adopted = self._adopt()
         refuse_home_of_others(self.home, self.plan.migration, is_serving="envoy" in adopted)
         self._require_ports(adopted)
@@ -165,29 +169,7 @@ class Stack:
 
     def prefect_env(self) -> dict[str, str]:
         """Return the variables that Prefect's server, worker, flows and command line need."""
-        # of this very Python: `prefect` on another path may be another version
-        beside = str(Path(sys.executable).parent)
-        secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-        return {
-            "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")]),
-            HOME_VARIABLE: str(self.home.root),
-            "PREFECT_HOME": str(self.home.prefect_home),
-            # a client whose server is busy asks again instead of failing
-            "PREFECT_API_URL": self.api_url,
-            "PREFECT_CLIENT_MAX_RETRIES": "12",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-            # off unless somebody wants automations: their listener can block the server's SQLite
-            # for a minute
-            TRIGGERS_VARIABLE: os.environ.get(TRIGGERS_VARIABLE, "false"),
-            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE":
-                "prefect.server.concurrency.lease_storage.filesystem",
-            "PREFECT_LOGGING_LEVEL": "INFO",
-            "PYTHONUNBUFFERED": "1",
-            **FRUGAL,
-            **({"PREFECT_API_AUTH_STRING": secret} if secret else {}),
-        }
+        return prefect_server.environment(self.home, self.api_url)
 
     def _describe(self) -> dict[str, Child]:
         """Return every process of the stack, not started."""
@@ -219,7 +201,8 @@ class Stack:
                 python, "-m", "http.server", str(self.settings.reports_port), "--bind", "127.0.0.1",
                 "--directory", str(self.home.reports)], FRUGAL),
             self._child("worker", [
-                python, "-m", "flows.worker", "--pool", POOL], env),
+                python, "-m", "flows.worker", "--pool", POOL], env)
+            if self.settings.has_worker else None,
         ]
         if self.is_own_server:
             children.append(self._child("prefect-server", [
@@ -397,4 +380,5 @@ class Stack:
             "api_url": self.api_url, "ui_url": self.ui_url, "reports_url": self.reports_url,
             "gateway": reaching.gateway_address(self.plan), "console_url": self.console_url,
             "prefect_port": self.settings.prefect_port, "reports_port": self.settings.reports_port,
+            "has_worker": self.settings.has_worker,
         }

@@ -122,7 +122,17 @@ def test_unreachable_prefect_is_told(home: Home) -> None:
     text = changeover("up", "--plan", str(home.root.parent / "site.yaml"), "--home",
                       str(home.root), "--reports-port", str(free_port()),
                       "--prefect-url", "http://127.0.0.1:1/api", code=6)
-    assert "prefect-server did not answer" in text
+    assert "Prefect's server cannot be used: it does not answer" in text
+    assert "http://127.0.0.1:1/api" in text
+
+
+@pytest.mark.parametrize("url", ["prefect.example", "http://", "http://me:hush@127.0.0.1:4200/api"])
+def test_address_of_prefect_without_a_password(tmp_path: Path, plan_path: Path, url: str) -> None:
+    """A password on the command line would be seen by everyone on the machine."""
+    text = changeover("up", "--plan", str(plan_path), "--home", str(tmp_path / "home"),
+                      "--prefect-url", url, code=2)
+    assert "PREFECT_API_AUTH_STRING" in text
+    assert "hush" not in text
 
 
 def test_locked_database_is_told(home: Home) -> None:

@@ -227,7 +227,7 @@ def site(
 
 @contextlib.contextmanager
 def started(
-    home: Home, plan_path: Path, directory: Path, **prefect: str
+    home: Home, plan_path: Path, directory: Path, *options: str, **prefect: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `changeover up` until the block ends, with settings of Prefect; wait until it is ready.
     """
@@ -239,6 +239,7 @@ def started(
         str(home.root), "--prefect-port", str(settings.get("prefect_port") or free_port()),
         "--reports-port", str(settings.get("reports_port") or free_port()),
         "--console", str(settings.get("console_url") or f"http://127.0.0.1:{free_port()}")[7:],
+        *options,
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
     environment |= {"PREFECT_API_SSL_CERT_FILE": one_certificate(directory), **prefect}

@@ -201,6 +201,8 @@ def _prefect(site: Site) -> Health:
         since = "never reported to Prefect"
         if silent is not None:
             since = f"has not reported to Prefect for {silent.total_seconds():.0f} s"
+        if not site.home.has_worker:  # nobody here can start it again
+            return Health(Status.CRITICAL, f"the worker, which runs elsewhere, {since}")
         return Health(Status.CRITICAL, f"the worker {since}", {}, Issue.WORKER_GONE, "worker")
     late = api.late_runs(now, site.plan.health.late_runs, WATCHED_FLOWS)
     if late:

@@ -121,3 +121,14 @@ def test_a_worker_of_yesterday_gets_time_to_begin(watch: WorkerWatch, prefect: W
     watch.began = clock.now()
     prefect.beat = clock.now() - timedelta(days=1)
     assert watch.poll(clock.now()) == ""
+
+
+def test_a_worker_that_runs_elsewhere_is_nobodys_to_restart(
+    watch: WorkerWatch, prefect: Workers
+) -> None:
+    """`changeover up --no-worker`: the health check says that it is silent, and that is all."""
+    watch.site.home.save_settings({"has_worker": False})
+    prefect.beat = clock.now() - timedelta(hours=1)
+    assert watch.poll(clock.now()) == ""
+    assert watch.site.home.pop_restarts() == []
+    assert ends(watch) == []

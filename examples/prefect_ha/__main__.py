@@ -1,0 +1,67 @@
+"""Prefect in high availability on this machine: a cutover during which its parts are killed.
+
+    python -m examples.prefect_ha
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import click
+
+from changeover.cli.common import FOLDER
+from changeover.errors import ChangeoverError, EnvironmentProblem
+from examples.prefect_ha.parts import Parts
+from examples.prefect_ha.run import Run
+
+
+@click.command(epilog="""
+\b
+Needs Debian's postgresql, redis-server and nginx-light, and `pip install -e '.[postgres,ha]'`.
+""")
+@click.option("--home", type=FOLDER, default=".changeover-prefect-ha", show_default=True,
+              help="Folder of all files of the run; emptied at the start.")
+def main(home: Path) -> int:
+    """Cut over with a Prefect in high availability while one of each of its parts is killed.
+
+    Exit code 0: promoted, each step once, no user's request failed; 1: something was not as it
+    should be; 3: rolled back. Nothing is left running.
+    """
+    return Run(Parts(_emptied(home.absolute()), _show), _show).run()
+
+
+def _emptied(folder: Path) -> Path:
+    """Make the folder; remove what an earlier run left in it, and nothing else."""
+    mark = folder / "made-by-examples.prefect_ha"
+    if folder.exists() and any(folder.iterdir()):
+        if not mark.exists():
+            raise EnvironmentProblem(
+                "the directory is not empty and not of an earlier run", where=str(folder),
+                next_step="Give another with --home")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    return folder
+
+
+def _show(text: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')} {text}")
+
+
+def _main() -> int:
+    try:
+        return int(main(standalone_mode=False) or 0)
+    except ChangeoverError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main())
