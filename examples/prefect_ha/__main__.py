@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import click
 
 from changeover.cli.common import FOLDER
 from changeover.errors import ChangeoverError, EnvironmentProblem
+from changeover.supervisor.keeper import ASKED_TO_END
 from examples.prefect_ha.parts import Parts
 from examples.prefect_ha.run import Run
 
@@ -29,6 +31,9 @@ def main(home: Path) -> int:
     Exit code 0: promoted, each step once, no user's request failed; 1: something was not as it
     should be; 3: rolled back. Nothing is left running.
     """
+    # a shell starts what it puts in the background with SIGINT ignored
+    for number in ASKED_TO_END:
+        signal.signal(number, signal.default_int_handler)
     return Run(Parts(_emptied(home.absolute()), _show), _show).run()
 
 
