@@ -90,7 +90,7 @@ class Killer:
             if victim.process:
                 _kill(victim.process)
             self.killed.append(victim.name)
-            with_flows = f" and {len(also)} processes of its flow runs" if also else ""
+            with_flows = " with its flow run" if also else ""
             self.show(f"KILLED {victim.name}{with_flows} in {stage}, {doing}")
             self._over.wait(seconds)
             victim.end()
