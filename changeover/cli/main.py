@@ -22,6 +22,9 @@ COMMANDS = {
     "gateway": (
         "gateway.gateway",
         "Run a gateway on another machine: it follows the store, and what it measures counts."),
+    "console": (
+        "console.console",
+        "Serve the console on another machine: pages, reports, actions by the store."),
     "status": ("status.status_command", "Show where the migration stands."),
     "watch": (
         "watch.watch",

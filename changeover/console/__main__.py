@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import logging
 import sys
 
-import uvicorn
-
-from changeover.console.app import application
-from changeover.console.auth import is_loopback
-from changeover.console.context import Console
+from changeover.console.serving import run
 from changeover.errors import ChangeoverError
 from changeover.site.home import Home
-from changeover.site.service_main import end_when_amended, log_to_stderr, service_parser
+from changeover.site.service_main import log_to_stderr, service_parser
 from changeover.site.site import Site
 from changeover.store import plans
 from changeover.store.engine import Store
-
-LOG = logging.getLogger("changeover.console")
-MOST_CONNECTIONS = 2000
-"""Each may wait for a change: a long poll costs a connection and no thread."""
 
 
 def main() -> int:
@@ -32,26 +22,14 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True, help="Port to listen on.")
     arguments = parser.parse_args()
     log_to_stderr("console")
-    home, is_local = Home(arguments.home), is_loopback(arguments.host)
-    if not is_local:
-        LOG.warning("listening on %s: every read needs a token, too; put TLS in front",
-                    arguments.host)
+    home = Home(arguments.home)
     try:
         store = Store.open(home.store_url)
-        plan = plans.load(store, arguments.migration)
-        console = Console(Site(home, plan, store), is_local=is_local)
+        site = Site(home, plans.load(store, arguments.migration), store)
+        run(site, arguments.host, arguments.port)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    app = application(console)
-    end_when_amended(console.site)
-    gc.freeze()  # nothing that exists now ever goes away: the collector need not visit it again
-    uvicorn.run(
-        app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False,
-        # never who asked by `X-Forwarded-For`: anybody can write that header
-        server_header=False, proxy_headers=False, timeout_keep_alive=30,
-        limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=5,
-    )
     return 0
 
 

@@ -76,7 +76,7 @@ def application(console: Console) -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _lifetime(console: Console) -> AsyncIterator[None]:
-    own = heartbeats.service_of(console.site.migration, "console")
+    own = heartbeats.service_of(console.site.migration, console.name)
     store, pid = console.site.store, os.getpid()
 
     def beat() -> None:

@@ -46,10 +46,13 @@ class Console:
         site: The migration on this machine.
         is_local: Whether it listens on loopback: then reads need no token, unless the plan names
             an address elsewhere.
+        name: Under which it gives its signs of life.
     """
 
-    def __init__(self, site: Site, *, is_local: bool) -> None:
-        self.site, self.is_local = site, is_local
+    NAME = "console"
+
+    def __init__(self, site: Site, *, is_local: bool, name: str = NAME) -> None:
+        self.site, self.is_local, self.name = site, is_local, name
         self.sessions = Sessions(site, is_local=is_local)
         public = urlsplit(self.sessions.public)
         # a proxy asks from this machine, and whoever reaches the proxy would read through it

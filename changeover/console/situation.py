@@ -49,7 +49,8 @@ def of_site(site: Site) -> Situation:
         site.plan, now, state, measured, cutover,
         _soaking(site, cutover), pause,
         freezes.active(store, migration, now=now), asked,
-        flags.read(store, migration, site.environment), _ahead(site, cutover))
+        flags.read(store, migration, site.environment), _ahead(site, cutover),
+        site.gateway.is_here)
 
 
 def brief(site: Site) -> Situation:

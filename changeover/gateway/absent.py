@@ -11,6 +11,7 @@ from changeover import clock
 from changeover.domain.publications import Publication
 from changeover.domain.routing import RoutingState
 from changeover.errors import Unreachable
+from changeover.gateway.protocol import Answer, Serving
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 
@@ -37,6 +38,10 @@ class AbsentGateway(Gateway):
     def served(self) -> tuple[int, int] | None:
         """Return the same: there is no Envoy that could lag."""
         return self._order
+
+    def serving(self, state: RoutingState) -> Serving:
+        """Return that nobody here knows: nodes confirm in the store, each in its row."""
+        return Serving(Answer.SILENT, "is on another machine, and is not asked from here")
 
     def has_streams_to_end(self, plan: Plan, state: RoutingState) -> bool:
         """Return False: there are no connections."""

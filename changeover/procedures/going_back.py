@@ -22,6 +22,10 @@ from changeover.store import heartbeats, returns
 
 SILENT_AFTER = timedelta(seconds=15)
 """The observer gives a sign of life every 5 s."""
+BY_THE_STORE = (
+    "there is no gateway on this machine: nodes have confirmed it, and the gateway of `changeover "
+    "up` takes it from the store while its observer works; look there, or use `changeover rollback "
+    "--break-glass` there")
 
 
 def by_scope(site: Site, scope: str, cause: Cause, occasion: str) -> Done:
@@ -43,7 +47,7 @@ def by_scope(site: Site, scope: str, cause: Cause, occasion: str) -> Done:
         return in_steps(site, cause)
     text = partial_rollback.move_back(
         site, scope, cause.reason, occasion, actor=cause.actor)
-    return Done(text, {"scope": scope})
+    return Done(text, {"scope": scope}, () if site.gateway.is_here else (BY_THE_STORE,))
 
 
 def at_once(site: Site, cause: Cause) -> Done:
@@ -70,7 +74,9 @@ def at_once(site: Site, cause: Cause) -> Done:
             next_step="Try again with --break-glass")
     text = started.state.describe()
     data = {"state": text, "epoch": started.state.epoch}
-    return Done(f"everyone is at the baseline: {text}", data)
+    if site.gateway.is_here:
+        return Done(f"everyone is at the baseline: {text}", data)
+    return Done(f"everyone is sent to the baseline: {text}", data, (BY_THE_STORE,))
 
 
 def in_steps(site: Site, cause: Cause) -> Done:

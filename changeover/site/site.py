@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,7 +102,8 @@ class Site:
         # its HTTP client takes long to import, and most commands never ask Prefect
         from changeover.site.prefect_api import PrefectApi
 
-        url = str(self.home.settings().get("api_url", ""))
+        # where `changeover up` did not start it, as Prefect's own commands find it
+        url = str(self.home.settings().get("api_url") or os.environ.get("PREFECT_API_URL", ""))
         return PrefectApi(url, timeout=seconds)
 
     @cached_property
@@ -122,7 +124,10 @@ class Site:
     @cached_property
     def reports_url(self) -> str:
         """Address where rendered reports are served; empty when they are not."""
-        return str(self.home.settings().get("reports_url") or "")
+        found = str(self.home.settings().get("reports_url") or "")
+        # what no folder here serves, a console does, from the store
+        public = self.plan.console.public
+        return found or (f"{public}/reports" if public else "")
 
     @cached_property
     def folder(self) -> Path:

@@ -35,7 +35,7 @@ RangeName = Annotated[str, Query(alias="range", max_length=20, description="How 
 def routes(console: Console) -> APIRouter:
     """Return the routes of the pages."""
     router = APIRouter(tags=["pages"], route_class=console.auth.route(Scope.READ))
-    renderer = Renderer(console.site.home.root, console.site.migration)
+    renderer = Renderer(console.site)
     hub = Hub(renderer)
 
     @router.get("/", response_class=HTMLResponse, summary="The overview, for people")

@@ -27,6 +27,7 @@ from changeover.console.pages.rendering import Rendered
 from changeover.console.pages.view import Look
 from changeover.console.pages.views import view_of
 from changeover.errors import ChangeoverError, StoreError
+from changeover.gateway.absent import AbsentGateway
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans
@@ -41,12 +42,11 @@ class Renderer:
     """Renders views in a process of its own.
 
     Args:
-        home: The home whose store is read.
-        migration: Name of the migration.
+        site: The migration.
     """
 
-    def __init__(self, home: Path, migration: str) -> None:
-        self._home, self._migration = home, migration
+    def __init__(self, site: Site) -> None:
+        self._given = site.home.root, site.migration, site.gateway.is_here
         self._pool: ProcessPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -86,7 +86,7 @@ class Renderer:
         # never by fork: the console has threads, whose locks a copy would keep for ever
         return ProcessPoolExecutor(
             1, mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin, initargs=(self._home, self._migration, os.getpid()))
+            initializer=_begin, initargs=(*self._given, os.getpid()))
 
     def _stay(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
@@ -99,15 +99,16 @@ class _Worker:
 
     home: Path
     migration: str
+    has_gateway: bool
     site: Site | None = None
     kept = Kept()
 
 
-def _begin(home: Path, migration: str, parent: int) -> None:
+def _begin(home: Path, migration: str, has_gateway: bool, parent: int) -> None:
     """Prepare the new process, which ends with the console, also when that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _Worker.home, _Worker.migration = home, migration
+    _Worker.home, _Worker.migration, _Worker.has_gateway = home, migration, has_gateway
     # a page is never worth more than a claim or a second of the observer
     with contextlib.suppress(OSError):
         os.nice(5)
@@ -124,7 +125,8 @@ def _site() -> Site:
     if _Worker.site is None:
         found = Home(_Worker.home)
         store = Store.open(found.store_url)
-        _Worker.site = Site(found, plans.load(store, _Worker.migration), store)
+        gateway = None if _Worker.has_gateway else AbsentGateway(found.gateway_files)
+        _Worker.site = Site(found, plans.load(store, _Worker.migration), store, gateway)
     return _Worker.site
 
 
