@@ -1,7 +1,8 @@
 """Comparing two answers: status, selected headers, body. Pure and total.
 
-An answer weighs 1: the status a fifth, the selected headers a twentieth when there are any, the
-body the rest (see similarity.py for how the body's weight is shared). A system that did not answer
+An answer weighs 1: the status a fifth, the selected headers a twentieth when there are any, gRPC's
+status a fifth and its other trailers a twentieth where they differ, the body the rest (see
+similarity.py for how the body's weight is shared). A system that did not answer
 has nothing in common with any: two that fail alike were not compared, and are no match.
 """
 
@@ -29,6 +30,9 @@ from changeover.comparison.trees import compare_trees
 
 STATUS_WEIGHT = 0.2
 HEADERS_WEIGHT = 0.05
+GRPC_TYPE = "application/grpc"
+GRPC_STATUS = "grpc-status"
+GRPC_TRAILERS = (GRPC_STATUS, "grpc-message")
 _BYTES = "application/octet-stream"
 
 
@@ -36,8 +40,10 @@ _BYTES = "application/octet-stream"
 class Answer:
     """What a system answered; `error` says why there is no answer, and is empty otherwise.
 
-    `headers` have names in lower case; `duration` is in seconds. `sealed` says why a body cannot
-    be read, for instance an unknown content encoding: `body` is then the bytes as they were sent.
+    `headers` have names in lower case; those of a call of gRPC have its trailers, too, since a call
+    without messages sends them as headers. `duration` is in seconds. `sealed` says why a body
+    cannot be read, for instance an unknown content encoding: `body` is then the bytes as they were
+    sent.
     """
 
     status: int = 0
@@ -52,10 +58,16 @@ class Answer:
         """The content type, empty when none was given."""
         return self.headers.get("content-type", "")
 
+    @property
+    def is_grpc(self) -> bool:
+        """Whether it ends with gRPC's trailers."""
+        return self.content_type.startswith(GRPC_TYPE)
+
 
 def compare_answers(
     baseline: Answer, candidate: Answer, rules: RuleSet = NO_RULES, *,
-    headers: Sequence[str] = (), ignores_status: bool = False,
+    headers: Sequence[str] = (), trailers: Sequence[str] = GRPC_TRAILERS,
+    ignores_status: bool = False,
 ) -> Comparison:
     """Compare two answers.
 
@@ -64,6 +76,7 @@ def compare_answers(
         candidate: The candidate's.
         rules: What is allowed to differ in bodies.
         headers: Names, in lower case, of the headers that are compared.
+        trailers: Names, in lower case, of the trailers of gRPC that are compared.
         ignores_status: Whether any two statuses are the same.
     """
     if baseline.error or candidate.error:
@@ -78,15 +91,36 @@ def compare_answers(
         values = baseline.headers.get(name), candidate.headers.get(name)
         if values[0] != values[1]:
             found.append(_changed(f"headers.{name}", *values, share))
+    of_call = _trailers(baseline, candidate, trailers)
+    found += of_call
     # Most answers are: they share one object.
     if not found and body is IDENTICAL:
         return IDENTICAL
     left = 1 - STATUS_WEIGHT - (HEADERS_WEIGHT if headers else 0.0)
+    # as much as differs: of a call whose trailers are the same nothing is missing
+    left -= sum(divergence.weight for divergence in of_call)
     lost = [divergence.weight for divergence in found]
     lost.append(left * (1 - body.similarity))
     divergences = (*found, *body.divergences)
     similarity = similarity_of(lost) if divergences else 1.0
     return Comparison(similarity, divergences, body.ignored, body.omitted)
+
+
+def _trailers(baseline: Answer, candidate: Answer, names: Sequence[str]) -> list[Divergence]:
+    """Return the trailers that differ; none where nobody knows those of the baseline.
+
+    An Envoy that runs on with the configuration of an earlier version tells none.
+    """
+    if not baseline.is_grpc or GRPC_STATUS not in baseline.headers:
+        return []
+    others = [name for name in names if name != GRPC_STATUS]
+    found = []
+    for name in names:
+        values = baseline.headers.get(name), candidate.headers.get(name)
+        if values[0] != values[1]:
+            weight = STATUS_WEIGHT if name == GRPC_STATUS else HEADERS_WEIGHT / len(others)
+            found.append(_changed(f"trailers.{name}", *values, weight))
+    return found
 
 
 def compare_bodies(

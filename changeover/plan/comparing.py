@@ -122,6 +122,8 @@ class ComparisonSpec(Part):
 
     similarity: Share = Field(1.0, description="Answers at least this similar count as a match.")
     headers: list[HeaderName] = Field(default=["content-type"], description="Compared headers.")
+    trailers: list[HeaderName] | None = Field(
+        None, description="Compared trailers of gRPC; default: grpc-status and grpc-message.")
     ignore: list[Pattern] = []
     numeric: dict[Pattern, NumericTolerance] = {}
     text: dict[Pattern, TextTolerance] = {}

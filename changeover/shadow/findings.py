@@ -179,15 +179,17 @@ def _outside_bodies(place: str, *, is_noise: bool) -> str:
     """Advise on what no pattern can name: the status, a header, places that are counted as one."""
     if place == FURTHER:
         return "further places, counted as one; a rule for a place above them makes them fewer"
-    header = place.removeprefix("headers.")
+    kind, _, header = place.partition(".")
+    if kind not in ("headers", "trailers"):
+        kind, header = "", place
     if is_noise:
         noise = "noise: the baseline differs from itself too"
         if header == place:
             return noise
-        return f"{noise}; leave {header} out of comparison.headers"
+        return f"{noise}; leave {header} out of comparison.{kind}"
     if header == place:
         return "a regression"
-    way = f"leave {header} out of comparison.headers"
+    way = f"leave {header} out of comparison.{kind}"
     return f"a regression, unless it may differ: then {way}"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from changeover.comparison.answers import Answer, compare_answers
+from changeover.comparison.answers import GRPC_STATUS, GRPC_TRAILERS, Answer, compare_answers
 from changeover.comparison.encodings import Undecodable, Unknown, decoded, readable, too_large
 from changeover.comparison.from_plan import rules_of
 from changeover.comparison.rules import RuleSet
@@ -61,6 +61,7 @@ class Judge:
         headers: Headers that are compared, in lower case.
         threshold: Answers at least this similar count as a match.
         masks: Places whose values are never saved.
+        trailers: Trailers of gRPC that are compared, in lower case.
     """
 
     rules: RuleSet
@@ -69,6 +70,7 @@ class Judge:
     masks: Masks
     of_routes: tuple[tuple[RouteSpec, Judge | None], ...] = ()
     """The judge of each route that has rules of its own, in the order in which routes match."""
+    trailers: tuple[str, ...] = GRPC_TRAILERS
 
     @classmethod
     def of(
@@ -78,7 +80,9 @@ class Judge:
         """Return the judge of a plan."""
         spec = comparison or ComparisonSpec()
         masks = Masks(shadow.mask if shadow else ())
-        found = cls(rules_of(comparison, today=today), tuple(spec.headers), spec.similarity, masks)
+        trailers = GRPC_TRAILERS if spec.trailers is None else tuple(spec.trailers)
+        found = cls(rules_of(comparison, today=today), tuple(spec.headers), spec.similarity, masks,
+                    trailers=trailers)
         own: list[tuple[RouteSpec, Judge | None]] = []
         for each in routes:
             is_own = each.comparison is not None
@@ -97,7 +101,8 @@ class Judge:
 
     def compare(self, baseline: Answer, candidate: Answer) -> Comparison:
         """Compare two answers to one request."""
-        return compare_answers(baseline, candidate, self.rules, headers=self.headers)
+        return compare_answers(
+            baseline, candidate, self.rules, headers=self.headers, trailers=self.trailers)
 
     def judge(self, asked: Asked, answers: Answers, *, saves_answers: bool = True) -> Compared:
         """Return what the store saves of a comparison.
@@ -166,7 +171,7 @@ class Judge:
 
     def _values(self, one: Divergence) -> tuple[str | None, str | None]:
         """Return both values as they may be saved."""
-        header = one.field.removeprefix("headers.")
+        header = one.field.removeprefix("headers.").removeprefix("trailers.")
         is_header = header != one.field
         if self.masks.covers(one.field) or (is_header and is_credential(header)):
             return MASK, MASK
@@ -182,6 +187,8 @@ class Judge:
         Two bodies that are left out would look equal, for example.
         """
         names = {*self.headers, "content-type"}
+        if any(answer.is_grpc for answer in answers.all):
+            names |= {GRPC_STATUS, *self.trailers}
         hidden = self.masks.hide(answers.all, sorted(names))
         # Where nothing is masked the result is the same without comparing once more.
         pairs = zip(hidden, answers.all, strict=True)

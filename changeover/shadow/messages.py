@@ -22,11 +22,13 @@ _MESSAGES: dict[str, list[tuple[str, int, int, str, bool]]] = {
     "HeaderMap": [("headers", 1, _MESSAGE, "HeaderValue", True)],
     "HttpHeaders": [("headers", 1, _MESSAGE, "HeaderMap", False),
                     ("end_of_stream", 3, _BOOL, "", False)],
+    "HttpTrailers": [("trailers", 1, _MESSAGE, "HeaderMap", False)],
     "HttpBody": [("body", 1, _BYTES, "", False), ("end_of_stream", 2, _BOOL, "", False)],
     "ProcessingRequest": [("request_headers", 2, _MESSAGE, "HttpHeaders", False),
                           ("response_headers", 3, _MESSAGE, "HttpHeaders", False),
                           ("request_body", 4, _MESSAGE, "HttpBody", False),
-                          ("response_body", 5, _MESSAGE, "HttpBody", False)],
+                          ("response_body", 5, _MESSAGE, "HttpBody", False),
+                          ("response_trailers", 7, _MESSAGE, "HttpTrailers", False)],
 }
 
 

@@ -133,6 +133,8 @@ class Http2(asyncio.Protocol):
             self._begin(event.headers)
         elif isinstance(event, h2.events.DataReceived):
             self._add(event)
+        elif isinstance(event, h2.events.TrailersReceived):
+            self._found.headers += event.headers if self._is_grpc() else []
         elif isinstance(event, h2.events.StreamEnded):
             self._finish()
         elif isinstance(event, h2.events.StreamReset):
@@ -146,6 +148,10 @@ class Http2(asyncio.Protocol):
                 self._found.status = int(value)
             elif not name.startswith(b":"):
                 self._found.headers.append((name, value))
+
+    def _is_grpc(self) -> bool:
+        return any(name == b"content-type" and value.startswith(_GRPC.encode())
+                   for name, value in self._found.headers)
 
     def _add(self, event: h2.events.DataReceived) -> None:
         data = event.data or b""

@@ -18,6 +18,7 @@ from typing import Any, cast
 from google.protobuf.message import DecodeError
 
 from changeover import clock
+from changeover.comparison.answers import GRPC_TYPE
 from changeover.comparison.encodings import readable
 from changeover.domain.route_matching import Request
 from changeover.shadow.frames import Broken, Call, Connection
@@ -114,6 +115,12 @@ class _Building:
             self.left -= len(message.response_body.body)
             # The last part may be empty and only say so: not worth waiting for.
             self.has_response = message.response_body.end_of_stream or self.left == 0
+        elif message.HasField("response_trailers"):
+            # A call of gRPC without messages has them as headers.
+            if self._is_grpc():
+                trailers = message.response_trailers.trailers.headers
+                self.response_headers += _plain(trailers)
+            self.has_response = True
         elif message.HasField("request_body"):
             self._append(self.request_body, message.request_body.body)
             self.has_request = message.request_body.end_of_stream
@@ -128,6 +135,10 @@ class _Building:
             # The rest, perhaps gigabytes, is not even sent here.
             return True
         return self.has_request and self.has_response
+
+    def _is_grpc(self) -> bool:
+        return any(name == "content-type" and value.startswith(GRPC_TYPE)
+                   for name, value in self.response_headers)
 
     def _append(self, parts: list[bytes], part: bytes) -> None:
         room = self.most - self.size
@@ -157,10 +168,11 @@ class _Building:
 
 
 def _pairs(headers: Any) -> Headers:
-    return tuple(
-        (found.key, as_text(found.raw_value) or found.value)
-        for found in headers.headers.headers
-    )
+    return _plain(headers.headers.headers)
+
+
+def _plain(headers: Any) -> Headers:
+    return tuple((found.key, as_text(found.raw_value) or found.value) for found in headers)
 
 
 def _number(headers: Headers, name: str) -> int:

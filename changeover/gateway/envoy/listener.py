@@ -34,7 +34,7 @@ def watched(path: Any) -> Json:
 
 def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
     """Return the filter that receives users' requests over a number of trusted hops."""
-    taps = [tap.http_filter()] if plan.shadow else []
+    taps = [tap.http_filter(plan)] if plan.shadow else []
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {

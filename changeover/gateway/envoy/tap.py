@@ -11,6 +11,7 @@ from typing import Any
 
 from changeover.domain.routing import BUCKETS
 from changeover.gateway.files import GatewayFiles
+from changeover.plan.model import Plan
 
 Json = dict[str, Any]
 
@@ -32,8 +33,12 @@ NOT_UPGRADED: Json = {"name": "upgrade", "present_match": True, "invert_match": 
 _TYPE = "type.googleapis.com/envoy."
 
 
-def http_filter() -> Json:
-    """Return the filter: it sends headers and bodies of both directions, and fails open."""
+def http_filter(plan: Plan) -> Json:
+    """Return the filter: it sends headers and bodies of both directions, and fails open.
+
+    Trailers are sent where the baseline may speak gRPC, which has its status there.
+    """
+    has_trailers = plan.systems.baseline.protocol == "http2"
     return {
         "name": FILTER,
         # On only in the twin routes that a sample of requests takes.
@@ -49,7 +54,8 @@ def http_filter() -> Json:
             "processing_mode": {
                 "request_header_mode": "SEND", "response_header_mode": "SEND",
                 "request_body_mode": "STREAMED", "response_body_mode": "STREAMED",
-                "request_trailer_mode": "SKIP", "response_trailer_mode": "SKIP",
+                "request_trailer_mode": "SKIP",
+                "response_trailer_mode": "SEND" if has_trailers else "SKIP",
             },
         },
     }

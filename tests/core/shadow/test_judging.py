@@ -44,6 +44,40 @@ def judged(baseline: Answer, candidate: Answer, again: Answer | None = None, **p
         Asked(NOW, "GET /a?api_key=hush&b=1", "1"), Answers(baseline, candidate, again))
 
 
+def call(status: str | None, message: str | None = None, body: bytes = b"abc") -> Answer:
+    """Return an answer of gRPC with these trailers."""
+    trailers = {"grpc-status": status, "grpc-message": message}
+    shown = {name: value for name, value in trailers.items() if value is not None}
+    return Answer(200, {"content-type": "application/grpc", **shown}, body)
+
+
+@pytest.mark.parametrize(("baseline", "candidate", "trailers", "places"), [
+    (call("0"), call("0"), None, set()),
+    (call("0"), call("13", "no"), None, {"trailers.grpc-status", "trailers.grpc-message"}),
+    (call("0"), call(None), None, {"trailers.grpc-status"}),
+    (call("5", "no"), call("5", "gone"), None, {"trailers.grpc-message"}),
+    (call("5", "no"), call("5", "gone"), ["grpc-status"], set()),
+    (call("5", "no"), call("6", "no"), [], set()),
+    (call(None), call("13"), None, set()),
+], ids=["same", "error behind the same messages", "cut off", "message", "message is noise",
+        "nothing is compared", "nobody knows the baseline's"])
+def test_trailers_of_grpc_are_compared(
+    baseline: Answer, candidate: Answer, trailers: list[str] | None, places: set[str]
+) -> None:
+    """Whatever the messages are; also again, from what was saved of the pair."""
+    judge = judge_of(**({} if trailers is None else {"trailers": trailers}))
+    one = judge.judge(Asked(NOW, "POST /a.B/C", "1"), Answers(baseline, candidate))
+    assert set(one.found) == places
+    assert one.is_match is not bool(places)
+    assert one.similarity == pytest.approx(1 - sum(
+        0.2 if place.endswith("status") else 0.05 for place in places))
+    if one.answers is not None:
+        saved = judge.judge_again(1, one)
+        assert saved is not None and set(saved.after.found) == places
+        less = judge_of(trailers=["x-other"]).judge_again(1, one)
+        assert less is not None and less.after.is_match
+
+
 @pytest.mark.parametrize(("line", "is_match"), [
     ("GET /orders/7?x=1", True), ("POST /orders", False), ("GET /orders/plain", False),
     ("GET /", False)])
@@ -384,6 +418,8 @@ def test_advised_rule_stands_in_a_plan_as_it_is_written(
 @pytest.mark.parametrize(("field", "only_baseline", "words"), [
     ("status", 0, "a regression"), ("status", 200, "noise: the baseline differs from itself too"),
     ("headers.date", 0, "leave date out of comparison.headers"),
+    ("trailers.grpc-message", 3, "noise: the baseline differs from itself too; leave grpc-message "
+                                 "out of comparison.trailers"),
     ("headers.date", 200, "noise: the baseline differs from itself too; leave date out of"),
     ("(further places)", 0, "counted as one"), ("$." + "a" * 498, 0, "too long for a rule"),
 ])

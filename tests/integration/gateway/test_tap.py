@@ -14,7 +14,8 @@ import pytest
 from changeover.domain.routing import Mode
 from changeover.shadow.tap import Exchange, TapServer
 from tests.integration.conftest import Bench, make_plan, start_bench
-from tests.support.processes import LONGEST_PAUSE, wait_for
+from tests.integration.gateway.reached import plan_of, serving
+from tests.support.processes import LONGEST_PAUSE, free_port, wait_for
 
 pytestmark = pytest.mark.integration
 ALL = 10_000
@@ -89,6 +90,38 @@ def test_exchange_arrives_as_the_user_had_it(tapped: Bench) -> None:
     assert dict(get.response_headers)["content-type"] == "application/json"
     assert 0 < get.duration < 600
     assert (post.path, post.request_body) == ("/ocr", b"x" * 100_000)
+
+
+def test_calls_of_grpc_arrive_with_their_trailers(tmp_path: Path) -> None:
+    """Where a call says how it ended, behind its messages or without any."""
+    pytest.importorskip("grpc")
+    from tests.support.grpc_system import SERVICE, GrpcSystem, GrpcUser
+
+    ports = free_port(), free_port()
+    plan = plan_of(*({"url": f"http://127.0.0.1:{port}", "protocol": "http2"} for port in ports),
+                   shadow={"replay_unsafe": [f"POST /{SERVICE}/*"]})
+    with (
+        GrpcSystem("old").serving(f"127.0.0.1:{ports[0]}"), serving(plan, tmp_path) as bench,
+        warm_tap_after(bench) as found,
+    ):
+        user = GrpcUser(plan.routing.listen)
+        user.one(b"a")
+        with pytest.raises(Exception, match="as asked"):
+            user.call("Fail", b"NOT_FOUND")
+        user.close()
+        wait_for(lambda: len(found) == 2, what="both calls")
+    by_path = {each.path.rpartition("/")[2]: dict(each.response_headers) for each in found}
+    assert (by_path["One"]["grpc-status"], by_path["One"]["x-served-by"]) == ("0", "old")
+    assert (by_path["Fail"]["grpc-status"], by_path["Fail"]["grpc-message"]) == ("5", "as asked")
+    assert all(each.response_body for each in found if each.path.endswith("One"))
+
+
+@contextmanager
+def warm_tap_after(bench: Bench) -> Iterator[list[Exchange]]:
+    """Copy everything, to a tap that Envoy is connected to."""
+    bench.move(Mode.SHADOW, shadow_sample=ALL)
+    with warm_tap(bench) as found:
+        yield found
 
 
 def test_only_what_the_plan_lists_is_tapped(tapped: Bench) -> None:

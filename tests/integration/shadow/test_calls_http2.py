@@ -13,7 +13,7 @@ from changeover.comparison.answers import Answer
 from changeover.plan.systems import SystemSpec
 from changeover.shadow.calls import Caller
 from changeover.shadow.tap import Exchange
-from tests.support.grpc_system import GrpcSystem
+from tests.support.grpc_system import SERVICE, GrpcSystem
 from tests.support.http2_system import Http2System
 from tests.support.processes import LONGEST_PAUSE, free_port
 
@@ -52,6 +52,22 @@ def test_copy_asks_for_the_very_path(system: tuple[Http2System, SystemSpec], pat
     got = system[0].requests[-1]
     assert (got["path"], got["host"], got["method"]) == (path, "shop.example", "GET")
     assert got["headers"] == {"x-a": "caf\udce9", "x-changeover-shadow": "1"}
+
+
+def test_call_of_grpc_has_its_trailers() -> None:
+    """Also one that ended with an error behind no message; trailers of other answers are none."""
+    port = free_port()
+    spec = SystemSpec(name="new", url=f"http://127.0.0.1:{port}", protocol="http2")
+    headers = ("content-type", "application/grpc")
+    message = b"\0\0\0\0\x09NOT_FOUND"
+    with GrpcSystem("new").serving(f"127.0.0.1:{port}"):
+        fine, failed = _calls(spec, *[
+            _exchange(f"/{SERVICE}/{name}", headers, method="POST", body=message)
+            for name in ("One", "Fail")])
+    assert (fine.headers["grpc-status"], fine.headers["x-served-by"]) == ("0", "new")
+    assert b"NOT_FOUND" in fine.body
+    assert (failed.status, failed.headers["grpc-status"]) == (200, "5")
+    assert failed.headers["grpc-message"] == "as asked"
 
 
 def test_connection_is_used_again_until_it_ends(system: tuple[Http2System, SystemSpec]) -> None:
