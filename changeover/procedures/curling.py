@@ -43,6 +43,36 @@ def address(system: SystemSpec, path: str) -> str:
     return f"https://{system.server_name}:{port}{system.base_path}{path}"
 
 
+def post(system: SystemSpec, path: str, body: str, seconds: float) -> list[str]:
+    """Return the command that posts JSON once: to the first address that takes a connection.
+
+    What may have arrived is not sent to another address: a lever is pulled once.
+
+    Args:
+        system: The system.
+        path: Path below the system's url.
+        body: JSON.
+        seconds: Longest wait.
+    """
+    asked = [["curl", "-sS", "-f", *arguments(system, place), "-m", f"{seconds:.1f}",
+              "-X", "POST", "-H", "content-type: application/json", "-d", body,
+              address(system, path)] for place in system.places]
+    if len(asked) == 1:
+        return asked[0]
+    share = f"{max(0.1, seconds / len(asked)):.1f}"
+    tried = "; ".join(f"try {shlex.join(each[1:])}" for each in asked)
+    return ["sh", "-c", _TRY.replace("SHARE", share) + tried + '; exit "$code"']
+
+
+_TRY = """\
+try() {
+    made=$(curl --connect-timeout SHARE -o /dev/null -w '%{num_connects}' "$@"); code=$?
+    [ "$code" != 0 ] && [ "$made" = 0 ] || exit "$code"
+}
+"""
+"""Without a connection nothing was sent: then, and only then, the next address is asked."""
+
+
 def health(system: SystemSpec, timeout: str) -> str:
     """Return the shell's command that succeeds while a system's health answers 2xx.
 

@@ -273,10 +273,9 @@ def _pull(plan: Plan, name: str) -> str:
 
 
 def _post(plan: Plan, lever: LeverSpec) -> list[str]:
-    system = plan.system(lever.of or "candidate")
-    return ["curl", "-sS", "-f", *curling.arguments(system), "-m", _seconds(lever.timeout),
-            "-X", "POST", "-H", "content-type: application/json",
-            "-d", json.dumps(lever.body or {}), curling.address(system, lever.post or "")]
+    return curling.post(
+        plan.system(lever.of or "candidate"), lever.post or "", json.dumps(lever.body or {}),
+        max(0.1, lever.timeout.total_seconds()))
 
 
 def _seconds(span: timedelta) -> str:

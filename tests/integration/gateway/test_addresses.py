@@ -132,6 +132,30 @@ def test_whoever_asks_directly_asks_an_address_that_answers(pair: Pair, tmp_path
     pair.begin("new-2")
 
 
+def test_lever_of_the_script_is_pulled_at_one_address(tmp_path: Path) -> None:
+    """The first that takes a connection; one that failed may have done it, so nobody else is asked.
+    """
+    ports = free_port(), free_port()
+    system = plan_of({"url": f"http://127.0.0.1:{free_port()}"}, {
+        "url": "http://new.internal/v2", "addresses": [f"127.0.0.1:{port}" for port in ports]},
+    ).systems.candidate
+
+    def pull() -> int:
+        command = curling.post(system, "/stop", '{"why": "it\'s over"}', 20)
+        return subprocess.run(command, check=False, cwd=tmp_path).returncode
+
+    assert pull() == 7  # no connection, as curl says it
+    first, second = Http1System("first"), Http1System("second")
+    with second.serving(ports[1]):
+        assert pull() == 0
+        (got,) = second.requests
+        assert (got["path"], got["host"], got["method"]) == ("/v2/stop", "new.internal", "POST")
+        first.status = 503
+        with first.serving(ports[0]):
+            assert pull() == 22  # an answer that says no, as curl says it
+        assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
 @pytest.mark.parametrize("dns", ["strict", "logical"])
 def test_name_may_stand_for_the_addresses(tmp_path: Path, dns: str) -> None:
     """Both ways of asking for it work."""
