@@ -26,6 +26,7 @@ from tasks.cutover import (
 )
 from tasks.flow_runs import open_run, open_site
 from tasks.gate import (
+    finish_routes_back,
     hold_stage,
     judge_stage,
     promote_stage,
@@ -57,6 +58,7 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> StageDecisi
         move_traffic(run, stage)
         await update_progress(run)
         while True:
+            finish_routes_back(run, stage)
             if due := await soak(run, stage):
                 return due
             # people may have left it out while it soaked

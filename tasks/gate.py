@@ -118,6 +118,19 @@ def _firm_regressions(run: CutoverRun) -> list[Regression] | None:
     return found
 
 
+@step(name="finish routes back", task_run_name="finish routes back: {stage}")
+def finish_routes_back(run: CutoverRun, stage: str) -> None:
+    """Move the routes back that were to go when a run before this one was killed.
+
+    Also where people have paused the cutover since: the decision was made before.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+    """
+    if left := routes_back.unfinished(run, stage):
+        routes_back.take_back(run, left)
+
+
 @step(name="take routes back", task_run_name="take routes back: {stage}")
 def take_routes_back(run: CutoverRun, stage: str, decision: StageDecision) -> str:
     """Move the routes back whose gates failed; the stage soaks anew, and then asks people.

@@ -12,7 +12,7 @@ from changeover.domain.routing import Change, RoutingState
 from changeover.domain.stages import change_for
 from changeover.errors import Unreachable
 from changeover.plan.model import Stage
-from changeover.procedures import partial_rollback, traces, traffic
+from changeover.procedures import counting, partial_rollback, traces, traffic
 from changeover.procedures.steps import CutoverRun, Found
 from changeover.site.site import Site
 from changeover.store import cutovers, routing
@@ -90,7 +90,7 @@ def give_back_share(run: CutoverRun, stage: str, round_: int) -> str:
         return state.describe(), {}
 
     # once for each round, also when this process is killed before the next line
-    found = run.once(f"users of {stage} again {round_}", move)
+    found = run.once(counting.given_again(stage, round_), move)
     if found.status is not StepStatus.DONE:
         raise Unreachable(found.detail)
     return found.detail

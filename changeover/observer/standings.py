@@ -19,6 +19,7 @@ from changeover.observer.polling import SourcePolls
 from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
+from changeover.procedures.counting import as_counted
 from changeover.procedures.outlooks import Remembered
 from changeover.site.site import Site
 from changeover.store import cutovers, routing, standings
@@ -93,7 +94,7 @@ class Standings:
         # also when nothing is found: the pause is for the next evaluation
         age = (clock.now() - stages[-1].entered_at).total_seconds()
         self.pause = OFTEN_SECONDS if age < OFTEN_FOR_SECONDS else SELDOM_SECONDS
-        return stages[-1]
+        return as_counted(site, stages[-1])
 
     def _past(self, record: StageRecord) -> Slice:
         known = self._known

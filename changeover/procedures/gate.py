@@ -19,6 +19,7 @@ from changeover.plan.triggers import TriggerAction
 from changeover.procedures import routes_back, steering
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
+from changeover.procedures.counting import as_counted
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
 from changeover.procedures.route_doubts import failing_elsewhere
 from changeover.procedures.steps import CutoverRun
@@ -44,12 +45,12 @@ def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
     if record is None:
         raise InvalidInput(f"stage {stage} of cutover {run.id} was never entered")
     site, end = run.site, end_of_windows()
-    spec = site.plan.stage(stage)
+    spec, counted = site.plan.stage(stage), as_counted(site, record)
     # hours of sums are read once, for whichever gates need them
-    read_sums = cache(partial(stage_sums, site, record, end=end))
+    read_sums = cache(partial(stage_sums, site, counted, end=end))
     judged = []
     for gate in spec.gates:
-        judge = partial(judge_now, site, record, gate, read_sums)
+        judge = partial(judge_now, site, counted, gate, read_sums)
         judged.append(_judge_once(run, record, gate, judge))
     watch = partial(judge_guardrails, run, record, spec, seen, end=end)
     alarm = _judge_once(run, record, GATE, watch)

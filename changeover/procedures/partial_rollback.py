@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from changeover import clock
-from changeover.domain.going_back import of_document, smaller
+from changeover.domain.going_back import Reduced, of_document, smaller
 from changeover.domain.messages import Message, Severity
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Cause, is_of_route
@@ -86,21 +86,42 @@ def take_part_back(site: Site, scope: str, cause: Cause, occasion: str) -> PartB
     if name in kept:
         raise Refused(f"{kind} {name} is at the baseline: {state.describe()}")
     target = smaller(site.plan, state, scope)
-    is_confirmed = True
+    return reduce_and_notify(site, target, scope=scope, cause=cause, occasion=occasion)
+
+
+def reduce_and_notify(
+    site: Site, target: Reduced, *, scope: str, cause: Cause, occasion: str,
+    soaks_anew: bool = True,
+) -> PartBack:
+    """Move users back as `rollback.reduce` does, and notify people once.
+
+    A state that a gateway does not confirm stands: the observer publishes it again, and one that
+    lags keeps no further part at the candidate.
+
+    Args:
+        site: The migration.
+        target: What is left to the candidate.
+        scope: `segment:NAME` or `route:NAME`.
+        cause: Who decided, and what happened.
+        occasion: Names this rollback.
+        soaks_anew: As in `rollback.reduce`.
+
+    Raises:
+        StaleEpoch: Everyone was rolled back in between.
+        StoreError: The store cannot be used.
+    """
+    problem = ""
     try:
-        state = rollback.reduce(
-            site, target, scope=scope, cause=cause, occasion=occasion)
-    except PublishFailed:
-        # the state stands, and the observer publishes it again
-        state, is_confirmed = routing.read(store, migration), False
-    title = f"rollback of {scope} of {migration}"
-    said = f"{cause.reason}; everyone else stays: {state.describe()}"
-    message = Message(
-        migration, key=occasion, severity=Severity.CRITICAL,
-        title=title, body=said, at=clock.now())
-    # in the store at once, as all that the observer notifies people of: a kill must not lose it
-    messages.put(store, message, is_once=True)
-    return PartBack(state, is_confirmed)
+        state = rollback.reduce(site, target, scope=scope, cause=cause, occasion=occasion,
+                                soaks_anew=soaks_anew)
+    except PublishFailed as failure:
+        state, problem = routing.read(site.store, site.migration), f"; not confirmed yet: {failure}"
+    body = f"{cause.reason}; everyone else stays: {state.describe()}{problem}"
+    # in the store at once, as all that people are notified of: a kill must not lose it
+    messages.put(site.store, Message(
+        site.migration, key=occasion, severity=Severity.CRITICAL,
+        title=f"rollback of {scope} of {site.migration}", body=body, at=clock.now()), is_once=True)
+    return PartBack(state, not problem)
 
 
 def _aim(site: Site, scope: str) -> Found:

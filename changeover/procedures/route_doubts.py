@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from changeover.analysis.check import judge
+from changeover.analysis.window import Window
 from changeover.domain.rollout import GateVerdict
 from changeover.domain.verdict import Verdict
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.model import Plan
 from changeover.plan.subsets import REST, subset_of_route
 from changeover.site.site import Site
+from changeover.store.subset_windows import windows_of
 
 
 def failing_elsewhere(
@@ -32,14 +35,17 @@ def failing_elsewhere(
     others = {subset_of_route(each.name): f"route {each.name}"
               for each in site.plan.routes if each.name not in routes}
     others[REST] = "everything without a route"
+    @cache
+    def windows(of: str, start: datetime, end: datetime) -> dict[str, Window]:
+        return windows_of(site.store, site.migration, of, [*others], start=start, end=end)
+
     found: dict[str, None] = {}
     for check, evidence in _failed(site.plan, judged):
         start, end = (datetime.fromisoformat(evidence[name])
                       for name in ("window_start", "window_end"))
-        for subset, words in others.items():
-            own = site.metrics.window(check.of, start=start, end=end, segment=subset)
+        for subset, own in windows(check.of, start, end).items():
             if judge(check, own, None, start=start, end=end).verdict is Verdict.FAIL:
-                found[words] = None
+                found[others[subset]] = None
     return tuple(found)
 
 

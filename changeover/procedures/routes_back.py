@@ -8,14 +8,13 @@ from __future__ import annotations
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.domain.going_back import smaller
-from changeover.domain.messages import Severity
 from changeover.domain.rollbacks import Cause, scope_of_route
 from changeover.domain.rollout import StageAction, StageRecord
-from changeover.errors import InvalidInput, PublishFailed
+from changeover.errors import InvalidInput
 from changeover.procedures import rollback
-from changeover.procedures.notices import notify
+from changeover.procedures.partial_rollback import reduce_and_notify
 from changeover.procedures.steps import CutoverRun, Found
-from changeover.store import cutovers, routing, steps
+from changeover.store import cutovers, routing
 
 
 def decide(
@@ -24,7 +23,7 @@ def decide(
     """Return what follows when the gates of these routes, and nothing else, failed.
 
     1. Which of them go back is saved before anything moves. 2. They are moved (`take_back`). 3. The
-    stage soaks anew. A kill between these finds the same evaluation, and what was saved of it.
+    stage soaks anew. A kill between these finds what was saved, and does it first (`unfinished`).
     4. An evaluation after that may fail by requests from before: a route that is at the baseline
     already cannot go back again, so people are asked.
 
@@ -38,33 +37,34 @@ def decide(
         kept = routing.read(run.site.store, run.migration).kept_routes
         left = [name for name in routes if name not in kept]
         said = f"route {', '.join(left)} goes back alone" if left else "no route is left to go back"
-        return said, {"routes": left}
+        return said, {"routes": left, "reason": reason}
 
-    name = f"{_of_stage(record)} {record.round}.{record.rechecks}"
-    again = _returned_before(run, record, routes)
-    back = tuple(run.once(name, aim).data["routes"])
+    back = tuple(run.once(_name(record), aim).data["routes"])
     if not back:
         said = f"{reason}; at the baseline already: route {', '.join(routes)}"
         return StageDecision(record.key, StageAction.ASK, said)
-    if again:
-        reason += (f"; route {', '.join(again)} went back in this stage before, and what a check "
-                   "by evidence has counted since the stage began still speaks against it: to try "
-                   "it again, end this cutover and start one from this stage")
     return StageDecision(record.key, StageAction.WAIT, reason, back)
 
 
-def _of_stage(record: StageRecord) -> str:
-    return f"failed routes of {record.key}"
+def _name(record: StageRecord) -> str:
+    """Return the step of an evaluation that says which routes go back."""
+    return f"failed routes of {record.key} {record.round}.{record.rechecks}"
 
 
-def _returned_before(run: CutoverRun, record: StageRecord, routes: tuple[str, ...]) -> list[str]:
-    """Return the routes that went back in an earlier round, and got their share again."""
-    before = set()
-    for step in steps.all_of(run.site.store, run.migration, run.subject):
-        of_round = step.name.removeprefix(f"{_of_stage(record)} ").partition(".")[0]
-        if step.name.startswith(f"{_of_stage(record)} ") and int(of_round) < record.round:
-            before.update(step.data.get("routes", ()))
-    return [name for name in routes if name in before]
+def unfinished(run: CutoverRun, stage: str) -> StageDecision | None:
+    """Return what was decided for the present evaluation, and not done to its end; else None.
+
+    A kill between the two leaves users at a candidate that failed: they go back before anything
+    else is asked, also whether the cutover is paused.
+    """
+    record = cutovers.stage(run.site.store, run.id, stage)
+    if record is None or record.decided_at is not None:
+        return None
+    known = run.known(_name(record))
+    if known is None or not known.data.get("routes"):
+        return None
+    return StageDecision(stage, StageAction.WAIT, str(known.data.get("reason", known.detail)),
+                         tuple(known.data["routes"]))
 
 
 def take_back(run: CutoverRun, decision: StageDecision) -> str:
@@ -87,18 +87,11 @@ def take_back(run: CutoverRun, decision: StageDecision) -> str:
 
 
 def _take_one_back(run: CutoverRun, record: StageRecord, name: str, why: str) -> str:
-    site, scope = run.site, scope_of_route(name)
+    scope = scope_of_route(name)
     cause = Cause(f"cutover {run.id}", f"the gate of stage {record.key} failed: {why}")
     occasion = f"{run.subject} {record.index} {record.round}.{record.rechecks} {scope}"
-    target = smaller(site.plan, run.current_state(), scope)
-    try:
-        state = rollback.reduce(
-            site, target, scope=scope, cause=cause, occasion=occasion, soaks_anew=False)
-    except PublishFailed:
-        # a gateway that lags must not keep the next route at the candidate; the state stands, and
-        # the observer publishes it again
-        state = routing.read(site.store, run.migration)
-    notify(site, f"rollback of {scope} of {site.migration}",
-           f"{cause.reason}; everyone else stays: {state.describe()}", Severity.CRITICAL,
-           key=occasion)
-    return f"{scope} is back at the baseline: {state.describe()}"
+    target = smaller(run.site.plan, run.current_state(), scope)
+    done = reduce_and_notify(
+        run.site, target, scope=scope, cause=cause, occasion=occasion, soaks_anew=False)
+    said = "" if done.is_confirmed else " (a gateway has not confirmed it yet)"
+    return f"{scope} is back at the baseline: {done.state.describe()}{said}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from changeover.analysis.window import Measurements, Sample
 from changeover.domain.audit import Author
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import StageAction
-from changeover.domain.routing import Mode
+from changeover.domain.routing import Change, Mode
 from changeover.domain.stages import change_for
 from changeover.errors import PublishFailed
 from changeover.gateway.publish import Gateway
 from changeover.procedures import routes_back
+from changeover.procedures.counting import given_again
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.steps import CutoverRun
@@ -96,13 +98,15 @@ def test_a_candidate_that_is_ill_elsewhere_loses_everyone(
     assert decision.reason.endswith(said)
 
 
+def lags(*_: object, **__: object) -> None:
+    """Publish in vain."""
+    raise PublishFailed("a node lags")
+
+
 def test_a_gateway_that_lags_keeps_no_route_at_the_candidate(
     run: CutoverRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both go back in the store, whatever a gateway says; the observer publishes it again."""
-    def lags(*_: object, **__: object) -> None:
-        raise PublishFailed("a node lags")
-
     monkeypatch.setattr(Gateway, "publish", lags)
     stage = run.site.plan.stages()[1].key
     routes_back.take_back(
@@ -112,17 +116,39 @@ def test_a_gateway_that_lags_keeps_no_route_at_the_candidate(
     assert sorted(state.kept_routes) == ["orders", "search"]
 
 
-def test_a_route_that_went_back_before_says_why_it_does_again(run: CutoverRun) -> None:
-    """What a check by evidence counted since the stage began is not forgotten."""
-    stage = run.site.plan.stages()[1]
-    record = cutovers.stage(run.site.store, run.id, stage.key)
+def test_a_move_that_was_killed_is_finished_before_anything_else(
+    run: CutoverRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is known what was to go back, and why, until all of it was done; then it is not again."""
+    monkeypatch.setattr(Gateway, "publish", lags)
+    stage = run.site.plan.stages()[1].key
+    record = cutovers.stage(run.site.store, run.id, stage)
+    assert record is not None and routes_back.unfinished(run, stage) is None
+    decided = routes_back.decide(run, record, ("orders",), "too many errors")
+    assert routes_back.unfinished(run, stage) == decided
+    change = Change(takes_back="route:orders")
+    routing.change(run.site.store, "bench", change, Author("test", "test"), now=NOW)
+    # killed after the move and before the soak began anew
+    assert routes_back.unfinished(run, stage) == decided
+    said = routes_back.take_back(run, decided)
+    assert "route:orders is back" in said and "has not confirmed it yet" in said
+    assert routes_back.unfinished(run, stage) is None
+    after = cutovers.stage(run.site.store, run.id, stage)
+    assert after is not None and after.rechecks == record.rechecks + 1
+
+
+def test_a_route_that_got_its_share_again_is_judged_by_what_came_since(run: CutoverRun) -> None:
+    """What failed before was of the candidate as it was."""
+    stage = run.site.plan.stages()[1].key
+    measure(run, orders=30, search=0, rest=0)
+    record = cutovers.stage(run.site.store, run.id, stage)
     assert record is not None
-    first = routes_back.decide(run, record, ("orders",), "too many errors")
-    assert first.reason == "too many errors"
-    again = cutovers.next_round(run.site.store, record, until=NOW, now=NOW)
-    second = routes_back.decide(run, again, ("orders",), "too many errors")
-    assert second.back == ("orders",)
-    assert "route orders went back in this stage before" in second.reason
+    cutovers.next_round(run.site.store, record, until=NOW, now=NOW)
+    assert judge_stage(run, stage, SEEN).back == ("orders",)
+    again = cutovers.next_round(run.site.store, replace(record, round=2), until=NOW, now=NOW)
+    run.once(given_again(stage, again.round - 1), lambda: ("again", {}))
+    assert judge_stage(run, stage, SEEN).action is not StageAction.ROLLBACK
+    assert judge_stage(run, stage, SEEN).back == ()
 
 
 def test_people_who_ended_a_soak_early_are_asked_about_what_went_back_since(
