@@ -132,8 +132,7 @@ def _verdicts(evaluations: Iterable[Evaluation]) -> Table:
     for each in evaluations:
         stage = f"{each.stage} of cutover {each.cutover_id}"
         when = f"[b]{each.at:%Y-%m-%d %H:%M:%S}[/b]"
-        then = str(each.then)
-        now = str(each.now) if each.now else "unknown"
+        then, now = each.then_words, each.now_words
         table.add_row(
             stage, when, then, _marked(now, then),
             "what follows", end_section=False)

@@ -41,6 +41,11 @@ def of_cutover(cutover_id: int) -> str:
     return f"cutover-{cutover_id}"
 
 
+def failed_routes_step(stage: str, round_: int, rechecks: int) -> str:
+    """Return the name of the step that says which routes go back after an evaluation."""
+    return f"failed routes of {stage} {round_}.{rechecks}"
+
+
 def of_rollback(rollback_id: int) -> str:
     """Return the name under which a rollback's steps are saved."""
     return f"rollback-{rollback_id}"

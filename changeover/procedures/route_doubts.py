@@ -19,7 +19,7 @@ from changeover.store.subset_windows import windows_of
 
 
 def failing_elsewhere(
-    site: Site, routes: Sequence[str], judged: Iterable[GateVerdict]
+    site: Site, routes: Sequence[str], judged: Iterable[GateVerdict], plan: Plan | None = None
 ) -> tuple[str, ...]:
     """Return the candidate's other requests that fail what the routes failed, in words.
 
@@ -31,16 +31,18 @@ def failing_elsewhere(
         site: The migration.
         routes: The routes that would go back alone.
         judged: The stage's verdicts, as they are stored.
+        plan: The plan by which they were judged; None: the one that runs.
     """
+    plan = plan or site.plan
     others = {subset_of_route(each.name): f"route {each.name}"
-              for each in site.plan.routes if each.name not in routes}
+              for each in plan.routes if each.name not in routes}
     others[REST] = "everything without a route"
     @cache
     def windows(of: str, start: datetime, end: datetime) -> dict[str, Window]:
         return windows_of(site.store, site.migration, of, [*others], start=start, end=end)
 
     found: dict[str, None] = {}
-    for check, evidence in _failed(site.plan, judged):
+    for check, evidence in _failed(plan, judged):
         start, end = (datetime.fromisoformat(evidence[name])
                       for name in ("window_start", "window_end"))
         for subset, own in windows(check.of, start, end).items():
@@ -56,5 +58,5 @@ def _failed(
     for known in judged:
         for check, evidence in zip(plan.all_gates[known.gate], known.evidence, strict=False):
             is_fixed = check.route is not None and not check.is_to_baseline
-            if is_fixed and evidence["verdict"] == Verdict.FAIL:
+            if is_fixed and evidence.get("verdict") == Verdict.FAIL:
                 yield check, evidence

@@ -8,6 +8,7 @@ from __future__ import annotations
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.domain.going_back import smaller
+from changeover.domain.procedures import failed_routes_step
 from changeover.domain.rollbacks import Cause, scope_of_route
 from changeover.domain.rollout import StageAction, StageRecord
 from changeover.errors import InvalidInput
@@ -47,8 +48,7 @@ def decide(
 
 
 def _name(record: StageRecord) -> str:
-    """Return the step of an evaluation that says which routes go back."""
-    return f"failed routes of {record.key} {record.round}.{record.rechecks}"
+    return failed_routes_step(record.key, record.round, record.rechecks)
 
 
 def unfinished(run: CutoverRun, stage: str) -> StageDecision | None:

@@ -21,6 +21,7 @@ from changeover.domain.stages import change_for
 from changeover.errors import PublishFailed
 from changeover.gateway.publish import Gateway
 from changeover.procedures import routes_back
+from changeover.procedures.backtest.run import Asked, backtest
 from changeover.procedures.counting import given_again
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.guardrail_evidence import Seen
@@ -82,6 +83,23 @@ def test_a_route_that_fails_alone_goes_back_alone(run: CutoverRun) -> None:
     measure(run, orders=30, search=0, rest=0)
     decision = judge_stage(run, run.site.plan.stages()[1].key, SEEN)
     assert (decision.action, decision.back) == (StageAction.WAIT, ("orders",))
+
+
+@pytest.mark.parametrize(("rest", "words", "told"), [
+    (0, "rollback of route orders", "nothing would have rolled it back"),
+    (30, "rollback", "it would be rolled back on"),
+], ids=["alone", "everyone"])
+def test_backtest_says_what_would_go_back(
+    run: CutoverRun, rest: int, words: str, told: str
+) -> None:
+    """As in the cutover: a route that fails alone does not end it."""
+    measure(run, orders=30, search=0, rest=rest)
+    judge_stage(run, run.site.plan.stages()[1].key, SEEN)
+    strict = run.site.plan.model_copy(update={"triggers": []})
+    found = backtest(run.site, Asked(strict, ENTERED, clock.now()), lambda *_: None)
+    (each,) = found.evaluations
+    assert (each.then_words, each.now_words, each.is_other) == (words, words, False)
+    assert told in found.cutovers[0]
 
 
 @pytest.mark.parametrize(("search", "rest", "said"), [

@@ -73,6 +73,8 @@ class Evaluation:
         then: What followed from the stored verdicts.
         now: What would have followed with the new plan; None where that is unknown.
         gates: All gates.
+        then_back: Routes that went back alone then; everyone else stayed.
+        now_back: Routes that would have gone back alone with the new plan.
     """
 
     cutover_id: int
@@ -82,6 +84,23 @@ class Evaluation:
     then: StageAction
     now: StageAction | None
     gates: Sequence[GateAgain]
+    then_back: Sequence[str] = ()
+    now_back: Sequence[str] = ()
+
+    @property
+    def then_words(self) -> str:
+        """What followed, for people."""
+        return follows(self.then, self.then_back)
+
+    @property
+    def now_words(self) -> str:
+        """What would have followed, for people."""
+        return UNKNOWN if self.now is None else follows(self.now, self.now_back)
+
+    @property
+    def ends(self) -> bool:
+        """Whether it would have ended the cutover: everyone goes back, and not a route alone."""
+        return self.now is StageAction.ROLLBACK and not self.now_back
 
     @property
     def is_other(self) -> bool:
@@ -91,7 +110,12 @@ class Evaluation:
             is_in_both = each.now is not None and each.then is not None
             if is_in_both and each.now not in (each.then, UNKNOWN):
                 return True
-        return self.now is not None and self.now is not self.then
+        return self.now is not None and self.now_words != self.then_words
+
+
+def follows(action: StageAction, back: Sequence[str]) -> str:
+    """Return what follows for a stage: a failed gate takes back everyone, or its routes alone."""
+    return f"{action} of route {', '.join(back)}" if back else str(action)
 
 
 @dataclass(frozen=True, slots=True)

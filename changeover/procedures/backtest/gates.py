@@ -17,6 +17,8 @@ from changeover.analysis.check import CheckResult, with_group
 from changeover.analysis.check_words import asks_people
 from changeover.analysis.gate import decide_stage, judge_gate
 from changeover.analysis.guardrails import together, was_off
+from changeover.analysis.route_failures import failed_routes
+from changeover.domain.procedures import failed_routes_step, of_cutover
 from changeover.domain.rollout import GateVerdict, StageAction
 from changeover.domain.verdict import Verdict, worst
 from changeover.plan.conditions import CheckSpec
@@ -24,6 +26,8 @@ from changeover.plan.guardrails import GATE, MEANINGS, Guardrail
 from changeover.plan.model import Plan
 from changeover.procedures.backtest.moment import Moment
 from changeover.procedures.backtest.rejudging import condition, judge_again
+from changeover.procedures.route_doubts import failing_elsewhere
+from changeover.store import steps
 
 
 def evaluate_again(moment: Moment, running: Plan) -> Evaluation:
@@ -48,9 +52,35 @@ def evaluate_again(moment: Moment, running: Plan) -> Evaluation:
         now = _action(
             moment, moment.plan, {each.gate: each.now for each in gates},
             is_asked_about=any(map(asks_people, judged)))
+    then_back = _went_back(moment) if then is StageAction.ROLLBACK else ()
+    now_back = _would_go_back(moment, gates) if now is StageAction.ROLLBACK else ()
     return Evaluation(
         moment.cutover.id, moment.record.key, moment.attempt, moment.at,
-        then or StageAction.ASK, now, gates)
+        then or StageAction.ASK, now, gates, then_back, now_back)
+
+
+def _went_back(moment: Moment) -> tuple[str, ...]:
+    """Return the routes that went back alone after an evaluation, as it was saved."""
+    known = steps.one(
+        moment.site.store, moment.site.migration, of_cutover(moment.cutover.id),
+        failed_routes_step(moment.record.key, moment.stored[0].round, moment.attempt))
+    return tuple(known.data.get("routes", ())) if known is not None else ()
+
+
+def _would_go_back(moment: Moment, gates: Sequence[GateAgain]) -> tuple[str, ...]:
+    """Return the routes that would have gone back alone; none in doubt, as in a cutover."""
+    asked = [each for each in gates if each.gate != GATE and each.now is not None]
+    # what nobody can tell may have been a failure of whole systems
+    if moment.spec is None or any(each.now == UNKNOWN for each in asked):
+        return ()
+    judged = [GateVerdict(
+        cutover_id=moment.cutover.id, stage=moment.record.key, gate=each.gate, round=1,
+        attempt=moment.attempt, verdict=Verdict(str(each.now)), reason=each.reason, at=moment.at,
+        # those of the plan come first, in its order; what it dropped decides nothing
+        evidence=[dict(check.evidence or {}) for check in each.checks if check.now is not None],
+    ) for each in asked]
+    routes = failed_routes(moment.spec.routes, judged)
+    return () if failing_elsewhere(moment.site, routes, judged, moment.plan) else routes
 
 
 def _stored_checks(moment: Moment) -> list[Stored]:

@@ -14,7 +14,7 @@ from changeover.analysis.backtest.found import (
     NotKnown,
     TriggerAgain,
 )
-from changeover.domain.rollout import Cutover, CutoverStatus, StageAction
+from changeover.domain.rollout import Cutover, CutoverStatus
 from changeover.errors import InvalidInput
 from changeover.plan.model import Plan
 from changeover.plan.triggers import TriggerAction
@@ -150,7 +150,7 @@ def _told(
     mine = [each for each in evaluations if each.cutover_id == cutover.id]
     reasons = []
     for evaluation in mine:
-        if evaluation.now is StageAction.ROLLBACK:
+        if evaluation.ends:
             reasons.append((evaluation.at, f"the gate of {evaluation.stage}"))
     for trigger in triggers:
         if trigger.action != TriggerAction.ROLLBACK:
