@@ -9,6 +9,7 @@ from datetime import timedelta
 from changeover import clock
 from changeover.analysis.window import combine
 from changeover.domain.routing import System
+from changeover.gateway.rewritten_files import RewrittenFiles
 from changeover.node.card import Card
 from changeover.node.following import POLL_SECONDS, Following
 from changeover.node.judging import Judging
@@ -23,6 +24,7 @@ from changeover.store import plans, samples
 LOG = logging.getLogger("changeover.node")
 
 TICK_SECONDS = 0.1
+CERTIFICATES_SECONDS = 1.0
 PLAN_SECONDS = 2.0
 """How often the plan's digest is asked for."""
 BASELINE_SECONDS = 10.0
@@ -51,6 +53,7 @@ class Session:
         self._measuring = Measuring(site, card, self._judging)
         self._is_over, self._is_news = threading.Event(), threading.Event()
         listening = Listening(site.store, site.migration, self._is_news.set, self._log)
+        self._rewritten = RewrittenFiles(site.plan, site.gateway.files)
         self._knows_baseline, self._newest = False, digest
         self.amended: Plan | None = None
         """Another plan that is in force, as it is stored; None as far as is known."""
@@ -69,6 +72,8 @@ class Session:
         """Read the log and judge by it; call it ten times a second."""
         self._log.run("access log", self._measuring.tick)
         self._log.run("judging", self._judging.tick)
+        if self._throttle.is_due("certificates", CERTIFICATES_SECONDS):
+            self._log.run("certificates", self._rewritten.look)
 
     def end(self) -> None:
         """End the threads, and send what is there."""

@@ -10,6 +10,7 @@ import threading
 
 from changeover import clock
 from changeover.errors import StoreError, Unreachable
+from changeover.gateway.rewritten_files import RewrittenFiles
 from changeover.notify import outbox
 from changeover.observer.recovery import Recovery
 from changeover.observer.standing_table import StandingTable
@@ -34,6 +35,7 @@ MESSAGES_SECONDS = 1.0
 REMINDERS_SECONDS = 10.0
 WAY_BACK_SECONDS = 20.0
 """A month of minutes may be read: not each second."""
+CERTIFICATES_SECONDS = 1.0
 CHECKPOINT_SECONDS = 2.0
 """How often the store's write-ahead log is copied: some hundred pages each time."""
 LONG_LOG_PAGES = 64_000
@@ -112,6 +114,12 @@ class Chores:
 
     def _tell_of_way_back(self) -> None:
         tell_of_way_back(self._site, now=clock.now())
+
+    def watch_certificates(self, stop: threading.Event) -> None:
+        """Have Envoy read certificates again that were written in place, until `stop`."""
+        rewritten = RewrittenFiles(self._site.plan, self._site.gateway.files)
+        while not stop.wait(CERTIFICATES_SECONDS):
+            self._log.run("certificates", rewritten.look)
 
     def copy_store_log(self, stop: threading.Event) -> None:
         """Copy the store's write-ahead log at its own pace, so that no writer has to."""

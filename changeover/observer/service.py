@@ -141,6 +141,7 @@ class Observer:
             ("messages", lambda: self.chores.deliver_messages(self.stop)),
             ("way back", lambda: self.chores.watch_way_back(self.stop)),
             *telling.parts(self.site, self.chores.api, self.log, self.stop),
+            ("certificates", lambda: self.chores.watch_certificates(self.stop)),
             ("checkpoints", lambda: self.chores.copy_store_log(self.stop)),
             ("back-pressure", lambda: self.back_pressure.watch(self.stop)),
             *([("baseline", self._watch_baseline)] if self.plan.cutover.disable_baseline else []),

@@ -70,8 +70,35 @@ def downstream(plan: Plan, files: GatewayFiles) -> Json:
     }}
 
 
-def secrets(plan: Plan) -> dict[str, Json]:
-    """Return the secrets of a plan by name, as discovery responses; they name files only."""
+def secrets(plan: Plan, *, is_respelled: bool = False) -> dict[str, Json]:
+    """Return the secrets of a plan by name, as discovery responses; they name files only.
+
+    Args:
+        plan: The plan.
+        is_respelled: Name the same files in another spelling, so that Envoy reads them again.
+    """
+    found = _secrets(plan)
+    for secret in found.values() if is_respelled else ():
+        for source in _sources(secret):
+            folder, _, file = source["filename"].rpartition("/")
+            source["filename"] = f"{folder}/./{file}"
+    return found
+
+
+def parts_of(secret: Json) -> tuple[str | None, str | None, str | None]:
+    """Return the files of a secret: authorities, certificate, key."""
+    files: list[str] = [source["filename"] for source in _sources(secret)]
+    return (files[0], None, None) if len(files) == 1 else (None, files[0], files[1])
+
+
+def _sources(secret: Json) -> list[Json]:
+    (content,) = secret["resources"]
+    if "tls_certificate" in content:
+        return [content["tls_certificate"][each] for each in ("certificate_chain", "private_key")]
+    return [content["validation_context"]["trusted_ca"]]
+
+
+def _secrets(plan: Plan) -> dict[str, Json]:
     found: dict[str, Json] = {}
     if (users := plan.routing.tls) is not None:
         found |= _certificate(USERS, users.certificate, users.key)

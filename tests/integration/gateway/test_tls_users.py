@@ -20,6 +20,7 @@ from changeover.domain.routing import RoutingState
 from changeover.errors import EnvironmentProblem
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.publish import Gateway
+from changeover.gateway.rewritten_files import RewrittenFiles
 from changeover.plan.suites import HttpCheck, SecurityCheck
 from tests.integration.conftest import Bench
 from tests.integration.gateway.reached import plan_of, serving
@@ -108,6 +109,30 @@ def test_certificate_is_replaced_while_it_serves(bench: Bench, authority: Author
         authority.issue("second", HOST, file="gateway")
         wait_for(lambda: _shown(bench, authority) == "second", what="the new certificate")
         assert _ask(client, bench).is_success
+
+
+def test_certificate_is_written_in_place(bench: Bench, authority: Authority) -> None:
+    """First the certificate, then its key, each in two halves: never is a part of them taken."""
+    made = [Path(each) for each in authority.issue("written", HOST, file="beside")]
+    rewritten = RewrittenFiles(bench.plan, bench.gateway.files)
+    assert rewritten.look() == []
+    assert rewritten.look() == ["users-certificate"]
+    spec = bench.plan.routing.tls
+    assert spec is not None
+    before = _shown(bench, authority)
+    for new, name in zip(made, (spec.certificate, spec.key), strict=True):
+        content = new.read_bytes()
+        for part in (content[:200], content):
+            Path(name).write_bytes(part)
+            assert rewritten.look() == []
+            if part is content and new is made[1]:
+                break
+            with pytest.raises(OSError, match="goes on with what it has"):
+                rewritten.look()
+            assert _shown(bench, authority) == before
+    assert rewritten.look() == ["users-certificate"]
+    wait_for(lambda: _shown(bench, authority) == "written", what="the new certificate")
+    assert rewritten.look() == []
 
 
 def test_our_own_requests_believe_exactly_this_certificate(
