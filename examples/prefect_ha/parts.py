@@ -30,7 +30,7 @@ from changeover.supervisor.stack import POOL
 
 PROGRAMS = {"nginx": "nginx-light", "redis-server": "redis-server", "setpriv": "util-linux"}
 PREFECT = (sys.executable, "-m", "prefect", "server")
-START_SECONDS = 240.0
+START_SECONDS, END_SECONDS = 240.0, 60.0
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)420[0-2]\b")
 Show = Callable[[str], None]
 
@@ -250,4 +250,5 @@ class Parts:
     def _end(self) -> None:
         """End what was started, in the opposite order."""
         for child in reversed([*self.children.values()]):
-            child.end()
+            # `changeover up` ends its own processes one after the other: killed, it leaves Envoy
+            child.end(END_SECONDS)
