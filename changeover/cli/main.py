@@ -118,7 +118,9 @@ COMMANDS = {
     "completion": (
         "completion.completion",
         "Print what bash, zsh or fish needs to complete commands, options, stages and flags."),
-    "store": ("status.store_group", "Bring the database to this version."),
+    "store": (
+        "store.store_group",
+        "Bring the database to this version; print the rights that each role needs."),
     "backup": ("backup.backup_group", "Back up what a cutover could harm, and get it back."),
     "cleanup": (
         "cleanup.cleanup",

@@ -1,4 +1,4 @@
-"""Commands that only read: status, history, env; and the store's upgrade."""
+"""Commands that only read: status, history, env."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from changeover.site import status as status_of
 from changeover.site.home import HOME_VARIABLE, Home
 from changeover.site.site import Site
 from changeover.store import audit, plans
-from changeover.store.engine import Store
 
 GROUP, ALL = "group", "all"
 
@@ -128,21 +127,3 @@ def env(session: Session) -> None:
     }
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
-
-
-@click.group("store")
-def store_group() -> None:
-    """Bring the database to this version."""
-
-
-@store_group.command(epilog="\b\nExample:\n  changeover store upgrade --home .changeover")
-@home_option
-@pass_session
-def upgrade(session: Session) -> None:
-    """Bring the store's tables to this program's version."""
-    # the same call that makes a new store: it brings an old one up to date
-    url = Home.resolve(session.home).store_url
-    with spinner("bringing the tables up to date"):
-        store = Store.open(url, create=True)
-    click.echo(f"{store.url} is up to date")
-    store.close()

@@ -41,8 +41,8 @@ def clear_errors(url: URL, who: Callable[[], str] = str) -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) in _REFUSED:
             raise StoreError(
                 f"the database refuses it: {_one_line(str(error.orig))}", where=_shown(url),
-                next_step="Give the role its rights (docs/fleet.md has a node's), or see why the "
-                "database is read-only",
+                next_step="Give the role its rights (`changeover store grants` prints them), or "
+                "see why the database is read-only",
             ) from error
         if _is_programming_fault(error):
             raise

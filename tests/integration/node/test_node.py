@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import httpx
@@ -17,12 +16,13 @@ from changeover.domain.gateway_nodes import NodeState
 from changeover.domain.routing import Change, Mode
 from changeover.domain.slices import SlowBound
 from changeover.plan.model import Plan
+from changeover.site import rights
 from changeover.site.bucket_sums import opened
 from changeover.store import plans, publications, routing, slices
 from tests.integration.conftest import make_plan
 from tests.integration.node.conftest import Begin, Fleet, Node
 from tests.store.conftest import admin
-from tests.support.processes import LONGEST_PAUSE, ROOT, wait_for
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.postgres]
 
@@ -104,20 +104,17 @@ def test_a_node_is_ready_only_with_the_newest_version(fleet: Fleet) -> None:
 
 
 def restrict(fleet: Fleet) -> None:
-    """Have nodes use a role with the documented rights."""
-    page = (ROOT / "docs" / "fleet.md").read_text()
-    found = re.search(r"```sql\n(.*?)```", page, re.S)
-    assert found is not None
+    """Have nodes use a role with the printed rights."""
     role = f"node_{fleet.store.engine.url.database}"
     with admin(fleet.url) as connection:
-        for statement in found[1].replace("changeover_node", role).split(";"):
-            if statement.strip():
-                connection.execute(text(statement))
+        connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '…'"))
+        for statement in rights.grants("node", role):
+            connection.execute(text(statement))
     fleet.url = make_url(fleet.url).set(
         username=role, password="…").render_as_string(hide_password=False)
 
 
-def test_the_rights_that_the_docs_give_a_node_are_enough(fleet: Fleet) -> None:
+def test_the_printed_rights_are_enough_for_a_node(fleet: Fleet) -> None:
     """It serves, confirms, measures, is killed and begins again; nothing else is its to read."""
     restrict(fleet)
     edge, = fleet.start("edge-1")
@@ -154,7 +151,7 @@ def pilots(fleet: Fleet, folder: Path, *names: str) -> Plan:
 
 
 def test_a_list_of_users_is_a_nodes_to_read(fleet: Fleet, tmp_path: Path) -> None:
-    """With the documented rights; without them it goes on with the plan of before, and says so."""
+    """With the printed rights; without them it goes on with the plan of before, and says so."""
     main, listed = fleet.url, pilots(fleet, tmp_path, "ann")
     plans.register(fleet.store, listed, source="test", now=clock.now())
     restrict(fleet)
@@ -194,7 +191,7 @@ def timed(fleet: Fleet, bound: SlowBound, weight: int) -> int:
 
 
 def test_a_node_that_joined_before_it_was_known_what_is_slow_learns_it(begin: Begin) -> None:
-    """With the documented rights, and after users were moved: latency gates see its users."""
+    """With the printed rights, and after users were moved: latency gates see its users."""
     fleet = begin(gates=LATENCY, phases=STAGED)
     restrict(fleet)
     edge, = fleet.start("edge-1")
