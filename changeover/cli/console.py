@@ -34,7 +34,7 @@ TLS in front. Which actions it has: docs/console.md.
 @home_option
 @pass_session
 def console(session: Session, /, **asked: Any) -> int:
-    """Serve the console on another machine: pages, reports, what applications ask, actions.
+    """Serve the console on another machine: pages, reports, actions by the store.
 
     It shares nothing with the main machine but the database. People who go back go by the store;
     what asks the gateway itself is done at the console of `changeover up`.
