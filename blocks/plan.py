@@ -33,7 +33,8 @@ class PlanBlock(SchemaOnce, Block):
     _description = "A migration: its plan, systems, gateway, store, metrics and notifier."
 
     migration: str = Field(description="Name of the migration.")
-    home: str = Field(description="Home directory of `changeover up` on the worker's machine.")
+    home: str = Field(
+        default="", description="Home directory of `changeover up` on its machine.")
     store: StoreBlock = Field(description="The store.")
     gateway: GatewayBlock = Field(description="The gateway.")
     baseline: SystemBlock = Field(description="The old system.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prefect.client.orchestration import get_client
 
 from blocks import (
@@ -29,14 +31,14 @@ def _system(role: str, spec: SystemSpec) -> SystemBlock:
     )
 
 
-def plan_block(plan: Plan, home: Home) -> PlanBlock:
+def plan_block(plan: Plan, home: str) -> PlanBlock:
     """Return the unsaved block of a migration with all its connections inside."""
-    store = StoreBlock(home=str(home.root))
+    store = StoreBlock(home=home)
     return PlanBlock(
         migration=plan.migration,
-        home=str(home.root),
+        home=home,
         store=store,
-        gateway=GatewayBlock(home=str(home.root)),
+        gateway=GatewayBlock(home=home),
         baseline=_system("baseline", plan.systems.baseline),
         candidate=_system("candidate", plan.systems.candidate),
         metrics=MetricsSourceBlock(migration=plan.migration, store=store),
@@ -54,9 +56,23 @@ def _notifier(plan: Plan) -> NotifierBlock:
     return NotifierBlock(addresses=addresses, variables=variables)
 
 
-async def save_all(plan: Plan, home: Home) -> None:
-    """Save the migration's blocks with their types; its plan also under the name `current`."""
-    block = plan_block(plan, home)
+async def _known_home(plan: Plan) -> str:
+    """Return the home that `changeover up` saved for a migration; empty when it never ran."""
+    with suppress(ValueError):
+        known: PlanBlock = await PlanBlock.aload(block_name(plan.migration))
+        return known.home
+    return ""
+
+
+async def save_all(plan: Plan, home: Home | None) -> None:
+    """Save the migration's blocks with their types; its plan also under the name `current`.
+
+    Args:
+        plan: The plan.
+        home: The home of `changeover up` here; None: from elsewhere, what is known stays.
+    """
+    place = str(home.root) if home is not None else await _known_home(plan)
+    block = plan_block(plan, place)
     name = block_name(plan.migration)
     # One for all: making one takes as long as ten requests.
     async with get_client() as client:
@@ -71,4 +87,4 @@ async def save_all(plan: Plan, home: Home) -> None:
             await each.asave(saved_as, overwrite=True, client=client)
         # Scheduled runs load the migration as `current`: no deployment has to name it.
         for plan_name in (name, "current"):
-            await plan_block(plan, home).asave(plan_name, overwrite=True, client=client)
+            await plan_block(plan, place).asave(plan_name, overwrite=True, client=client)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from uuid import UUID
 
-import psutil
 from prefect.context import FlowRunContext
 
 from blocks.plan import PlanBlock, block_name
-from changeover import clock, telemetry
+from changeover import telemetry
 from changeover.errors import InvalidInput
+from changeover.gateway.publish import PATIENT_SECONDS
 from changeover.procedures.steps import CutoverRun
-from changeover.site.home import Home
+from changeover.site import flow_sign
+from changeover.site.elsewhere import site_of
 from changeover.site.site import Site
-from changeover.store import cutovers, heartbeats, plans
+from changeover.store import cutovers, plans
 
 
 async def open_site(migration: str | None) -> Site:
@@ -35,12 +35,13 @@ async def open_site(migration: str | None) -> Site:
     except ValueError as error:
         raise InvalidInput(
             f"no migration {migration or 'at all'} is registered with this Prefect server",
-            next_step="Run `changeover up --plan FILE` first",
+            next_step="Run `changeover up --plan FILE` first, or `changeover deploy`",
         ) from error
     store = block.store.get_client()
     plan = plans.load(store, block.migration)
-    site = Site(Home(Path(block.home)), plan, store, block.gateway.get_client())
-    _sign_of_life(site)
+    site = site_of(block.home, plan, store, patience=PATIENT_SECONDS)
+    # the observer notices by it when the process vanishes
+    flow_sign.give(store, root_run_id())
     return site
 
 
@@ -67,12 +68,3 @@ def root_run_id() -> str:
     # the worker tells its process which run it is for; a subflow has a run of its own
     root = os.environ.get("PREFECT__FLOW_RUN_ID")
     return str(UUID(root)) if root else str(context.flow_run.id)
-
-
-def _sign_of_life(site: Site) -> None:
-    """Let the observer know which process carries this run, so that it notices when it vanishes."""
-    process = psutil.Process()
-    heartbeats.beat(
-        # with the time of its start: the number alone may belong to another process later
-        site.store, f"flow:{root_run_id()}", pid=process.pid,
-        detail=f"{process.create_time():.2f}", now=clock.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from changeover.backup.items import DatabaseItem, FolderItem, Item, TextItem
+from changeover.errors import InvalidInput
 from changeover.plan.addresses import database_address
 from changeover.plan.procedures import BackupSpec
 from changeover.site.site import Site
@@ -16,6 +17,21 @@ STORE = "changeover-store"
 def target_of(site: Site) -> Path:
     """Return the folder of a migration's backups."""
     return site.home.root / (site.plan.cutover.backup or BackupSpec()).target
+
+
+def refuse_scratch(site: Site) -> None:
+    """Refuse to keep a backup in the folder for temporary files of another machine.
+
+    Raises:
+        InvalidInput: The plan's target is a folder of the main machine's home.
+    """
+    target = (site.plan.cutover.backup or BackupSpec()).target
+    if site.is_elsewhere and not Path(target).is_absolute():
+        raise InvalidInput(
+            f"no backup is made on this machine: {target} is a folder of the home of `changeover "
+            "up`, which is on another one", where="cutover.backup.target",
+            allowed="an absolute path, that the worker's machine has and that is kept",
+            next_step="Amend the plan, or run cutover/main by the worker of `changeover up`")
 
 
 def items_of(site: Site) -> list[Item]:
@@ -38,9 +54,11 @@ def items_of(site: Site) -> list[Item]:
         items.append(DatabaseItem(STORE, home.store_url))
     values = flags.values(site.store, site.migration, site.environment)
     lines = [f"{key}: {value!r}\n" for key, value in values.items()]
+    # elsewhere there is none: each gateway's machine makes its files anew from the plan
+    if not site.is_elsewhere:
+        items.append(FolderItem("changeover-gateway", home.gateway_files.root))
     return [
         *items,
-        FolderItem("changeover-gateway", home.gateway_files.root),
         # As it is now, with every default: the file may be amended, and defaults may change.
         TextItem("changeover-plan", plan.model_dump_json(by_alias=True, indent=1)),
         TextItem("changeover-flags", "".join(lines)),

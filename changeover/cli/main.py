@@ -19,6 +19,9 @@ COMMANDS = {
         "demo.demo",
         "Run a whole migration on this machine: Prefect, Envoy, two systems, users' requests."),
     "up": ("run.up", "Start everything for a migration and keep it running until Ctrl-C."),
+    "deploy": (
+        "deploy.deploy",
+        "Save a plan, and deploy every flow for workers on any machine; safe to do again."),
     "gateway": (
         "gateway.gateway",
         "Run a gateway on another machine: it follows the store, and what it measures counts."),

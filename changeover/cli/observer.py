@@ -23,6 +23,9 @@ docs/fleet.md.
 """)
 @click.option("--store", "store_url", envvar=STORE_VARIABLE, default="", metavar="URL",
               help=f"PostgreSQL database of the migration; default ${STORE_VARIABLE}.")
+@click.option("--prefect-url", envvar="PREFECT_API_URL", default="", metavar="URL",
+              help="API of Prefect's server; default $PREFECT_API_URL. With it this observer also "
+              "brings runs back whose process is gone, and starts what follows a rollback.")
 @click.option("--name", required=True, help="Its name; no gateway of the migration has the same.")
 @click.option("--migration", required=True, help="Name of the migration.")
 @home_option
@@ -31,7 +34,8 @@ def observer(session: Session, /, **asked: Any) -> int:
     """Judge triggers and gates when the observer of `changeover up` does not.
 
     It waits until that one is killed, stands still or loses the database, and gives the lead back
-    when it is there again. It shares nothing with the main machine but the database.
+    when it is there again. It shares nothing with the main machine but the database. Where there is
+    no `changeover up` it leads; run two.
     """
     from changeover.observer.leading import Leading
     from changeover.observer.serving import serve
@@ -47,5 +51,6 @@ def observer(session: Session, /, **asked: Any) -> int:
                       where=str(home.root), next_step="Give the observer its own with --home DIR")
     log_to_stderr("observer")
     store = Store.open(shared_store(asked["store_url"]), timeout=STORE_SECONDS)
-    serve(Leading.of(store, migration, name), lambda: spare_site(home, store, migration, name))
+    serve(Leading.of(store, migration, name), lambda: spare_site(home, store, migration, name),
+          api_url=asked["prefect_url"])
     return 0

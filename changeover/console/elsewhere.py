@@ -26,7 +26,8 @@ def site_elsewhere(home: Home, store: Store, migration: str) -> Site:
         InvalidInput: No such migration.
         StoreError: The store cannot be used.
     """
-    return Site(home, plans.load(store, migration), store, AbsentGateway(home.gateway_files))
+    gateway = AbsentGateway(home.gateway_files, store, migration)
+    return Site(home, plans.load(store, migration), store, gateway)
 
 
 def own_home(home: Home) -> Home:

@@ -17,6 +17,8 @@ OUTDATED = "its Envoy runs with the listener of an earlier plan"
 """A node's problem when its address, TLS, limits or segments are not those of the plan."""
 FORGOTTEN_AFTER = timedelta(hours=24)
 """A node that was never heard of again is named for so long: its machine may serve users still."""
+MAIN = "main"
+"""The name of the gateway of `changeover up`; it is no node, and no node may have its name."""
 
 
 class NodeState(StrEnum):
@@ -89,6 +91,11 @@ class GatewayNode:
         return self.epoch, self.version
 
     @property
+    def label(self) -> str:
+        """Its name in a sentence."""
+        return "the main gateway" if self.name == MAIN else self.name
+
+    @property
     def is_outdated(self) -> bool:
         """Whether its Envoy must be started again before it does all that the plan says."""
         return OUTDATED in self.problem
@@ -130,8 +137,11 @@ class Fleet:
 
     @property
     def counted(self) -> list[GatewayNode]:
-        """The nodes that serve users: one that only starts has no routes yet, and none."""
-        return [node for node in self.nodes if node.version is not None]
+        """The nodes that serve users: one that only starts has no routes yet, and none.
+
+        The main gateway always counts: whoever starts it lets users in at once.
+        """
+        return [node for node in self.nodes if node.version is not None or node.name == MAIN]
 
     @property
     def live(self) -> list[GatewayNode]:
@@ -165,7 +175,8 @@ class Fleet:
 
         As `4 of 5 nodes confirmed, edge-3 not heard of since 12:00:03 UTC`.
         """
-        parts = [f"{len(self.confirmed(order))} of {len(self.counted)} nodes confirmed"]
+        words = "gateways" if any(node.name == MAIN for node in self.nodes) else "nodes"
+        parts = [f"{len(self.confirmed(order))} of {len(self.counted)} {words} confirmed"]
         for node in self.counted:
             if not node.serves_version(order) or node.is_silent(self.now) or node.is_outdated:
                 parts.append(self._why(node))
@@ -173,10 +184,11 @@ class Fleet:
 
     def _why(self, node: GatewayNode) -> str:
         if node.is_silent(self.now):
-            return f"{node.name} {not_heard_of(node, self.now)}"
+            return f"{node.label} {not_heard_of(node, self.now)}"
         if node.problem:
-            return f"{node.name} serves {node.serves}: {node.problem}"
-        return f"{node.name} still serves {node.serves}"
+            serves = "" if node.version is None else f" serves {node.serves}"
+            return f"{node.label}{serves}: {node.problem}"
+        return f"{node.label} still serves {node.serves}"
 
 
 def not_heard_of(node: GatewayNode, now: datetime) -> str:

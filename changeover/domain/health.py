@@ -32,16 +32,22 @@ class HealthResult:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The last sign of life of a service (observer, supervisor, gateway)."""
+    """The last sign of life of a service (observer, supervisor, gateway) or a flow run.
+
+    `machine` says where `pid` is a process (`machine.identity`); empty: where the reader is.
+    """
 
     service: str
     at: datetime
     pid: int
     detail: str = ""
+    machine: str = ""
 
 
 SILENT_AFTER = timedelta(seconds=20)
 """A service without a sign of life for longer is silent."""
+FLOW_SIGN_SECONDS = 4.0
+"""How often a process that carries a flow run gives a sign, where others than its machine watch."""
 _PATIENCE = {"shadow": timedelta(seconds=90)}
 
 

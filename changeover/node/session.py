@@ -13,9 +13,9 @@ from changeover.gateway.rewritten_files import RewrittenFiles
 from changeover.node.card import Card
 from changeover.node.following import POLL_SECONDS, Following
 from changeover.node.judging import Judging
-from changeover.node.listening import Listening
 from changeover.node.measuring import Measuring
 from changeover.node.own_moves import OwnMoves
+from changeover.observer.listening import Listening
 from changeover.observer.throttle import LogOnce, Throttle
 from changeover.plan.model import Plan
 from changeover.site.site import Site

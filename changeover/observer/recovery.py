@@ -20,8 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-import psutil
-
 from changeover.domain.messages import Message, Severity
 from changeover.domain.rollbacks import Rollback
 from changeover.domain.rollout import CutoverStatus
@@ -30,6 +28,7 @@ from changeover.domain.run_ends import End, PrefectState, Work
 from changeover.errors import Unreachable
 from changeover.observer.carrying import CarrierWatch
 from changeover.observer.continuing import rollback_parameters
+from changeover.observer.flow_signs import FlowSigns
 from changeover.procedures import steering
 from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.site.site import Site
@@ -69,7 +68,7 @@ class Recovery:
 
     def __post_init__(self) -> None:
         """Watch the runs that carry what is not done."""
-        self.carrier_watch = CarrierWatch(self.site, self.api)
+        self.carrier_watch, self.signs = CarrierWatch(self.site, self.api), FlowSigns()
         self.store, self.migration = self.site.store, self.site.migration
 
     def has_work(self) -> bool:
@@ -214,15 +213,16 @@ class Recovery:
         2. Pending is no proof: the worker starts a process some seconds before the run is due.
         """
         runs = self._runs(["RUNNING", "PENDING"])
+        self.signs.turn()
         beats = {beat.service: beat for beat in heartbeats.every(self.store)}
         lost = []
         for run in runs:
             beat = beats.get(f"flow:{run.id}")
             is_running = run.state_type == PrefectState.RUNNING
             if is_running and beat is not None and beat.at >= run.state_at:
-                # its process was another one if the number alone is the same: see `_is_alive`
-                if now - run.state_at > CRASH_SETTLES and not _is_alive(beat.pid, beat.detail):
-                    lost.append((run, "its process vanished"))
+                # its process was another one if the number alone is the same: see `FlowSigns`
+                if now - run.state_at > CRASH_SETTLES and (why := self.signs.why_lost(beat)):
+                    lost.append((run, why))
             elif now - run.state_at > SIGN_OF_LIFE_WITHIN:
                 lost.append((run, "it gave no sign of life"))
         return lost
@@ -270,13 +270,3 @@ class Recovery:
             "fix the cause and start it again.",
             at=now), is_once=True)
         return [given_up]
-
-
-def _is_alive(pid: int, create_time: str) -> bool:
-    """Whether the very process that gave the sign of life still runs."""
-    try:
-        process = psutil.Process(pid)
-        is_same = f"{process.create_time():.2f}" == create_time
-        return is_same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

@@ -23,7 +23,7 @@ from changeover.errors import ChangeoverError, StoreError
 from changeover.gateway.accesslog import Entry, Tailer
 from changeover.gateway.hosts import hosts_of
 from changeover.gateway.long_connections import was_ended
-from changeover.observer import leading, telling
+from changeover.observer import leading, main_gateway, telling
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
 from changeover.observer.back_pressure import BackPressure
@@ -133,6 +133,7 @@ class Observer:
               for name in self.plan.sources),
             ("store", self._follow_store),
             ("gateway nodes", self._watch_nodes),
+            *main_gateway.parts(self.site, self.log, self.stop),
             ("recovery", lambda: self.chores.recover_runs(self.stop)),
             ("return in steps", lambda: self.stepping.watch(self.stop)),
             ("gates", self._watch_gates),

@@ -124,13 +124,13 @@ class SliceLog:
     def _freeze(self) -> None:
         """Freeze from which duration on requests are slow, while everyone is on the baseline.
 
-        The main machine does it for all gateways. The others read what it froze, also after users
+        The observer that leads does it for all gateways. Nodes read what it froze, also after users
         were moved; and they may not read all that freezing takes.
         """
         site, unknown = self._site, self._unfrozen()
         if not unknown or not self._throttle.is_due("freeze", FREEZE_SECONDS):
             return
-        if site.gateway.name != MAIN_GATEWAY:
+        if site.gateway.is_here and site.gateway.name != MAIN_GATEWAY:
             self._read_bounds()
             return
         # only the baseline's own times: users on the candidate would change what is slow for it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from changeover.gateway.absent import AbsentGateway
 from changeover.plan.model import Plan
+from changeover.site.elsewhere import Away
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans
@@ -27,7 +28,8 @@ def spare_site(home: Home, store: Store, migration: str, name: str) -> Site:
         StoreError: The store cannot be used.
     """
     plan = of_spare(plans.load(store, migration))
-    return Site(home, plan, store, AbsentGateway(home.gateway_files, name=name))
+    return Site(Away(home.root, store, migration), plan, store, AbsentGateway(
+        home.gateway_files, store, migration, name=name))
 
 
 def of_spare(plan: Plan) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -224,20 +225,24 @@ class Traffic:
         """Remember a rollback that the store has, and return it."""
         self._rollback_known = started.state.epoch
         self.update(started.state)
+        self._tell_of_main_gateway(started.state, reason)
         if started.publication is None:
             LOG.error("rolled back, but not confirmed because %s", started.problem)
             return RolledBack(started.state.epoch, None)
         how = " in steps" if started.state.mode is Mode.RETURNING else ""
         LOG.warning("rolled back to the baseline%s because %s", how, reason)
-        if not self.site.gateway.is_here:
-            self.notices.put(
-                Severity.CRITICAL,
-                f"{self.plan.migration}: nobody asked the main machine's gateway",
-                f"A spare observer took everyone back: {reason}. The nodes confirm it themselves, "
-                "but the gateway of `changeover up` may still send users to the candidate. Take "
-                "that machine out of the load balancer, or run `changeover rollback "
-                "--break-glass` there")
         return RolledBack(started.state.epoch, clock.now())
+
+    def _tell_of_main_gateway(self, state: RoutingState, reason: str) -> None:
+        """Tell people, as a spare observer, that the main machine's gateway did not follow."""
+        with contextlib.suppress(StoreError):
+            if fleet.main_lags(self.site, state):
+                self.notices.put(
+                    Severity.CRITICAL,
+                    f"{self.plan.migration}: the main machine's gateway did not follow",
+                    f"A spare observer took everyone back: {reason}. The gateway of `changeover "
+                    "up` may still send users to the candidate. Take that machine out of the load "
+                    "balancer, or run `changeover rollback --break-glass` there")
 
     def _no_way_back(self, reason: str) -> Refused:
         error = baseline.no_way_back(self.plan)

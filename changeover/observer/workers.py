@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from changeover.domain.health import Repair, RepairRequest
-from changeover.site.prefect_api import PrefectApi
+from changeover.site.prefect_api import POOL, PrefectApi
 from changeover.site.site import Site
 from changeover.store import repairs
 
@@ -43,7 +43,9 @@ class WorkerWatch:
             Unreachable: Prefect did not answer.
             StoreError: The store cannot be used.
         """
-        if not self.site.home.has_worker:
+        # only a supervisor starts a worker again, and only its own
+        is_ours = self.site.home.has_worker and not self.site.is_elsewhere
+        if not is_ours or self.api.pool() != POOL:
             return ""
         silent = self.api.worker_silence(now)
         if self.attempt is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from changeover import clock
 from changeover.domain.audit import Author
 from changeover.domain.freezes import Freeze
+from changeover.domain.gateway_nodes import MAIN
 from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Cutover, StageRecord
 from changeover.domain.routing import Change, Mode
@@ -25,6 +26,7 @@ from changeover.store import (
     freezes,
     gateway_nodes,
     instructions,
+    main_gateways,
     members,
     routing,
     upcoming,
@@ -181,14 +183,18 @@ def thaw(site: Site, by: Author) -> Done:
 
 
 def forget_gateway(site: Site, by: Author, name: str) -> Done:
-    """Remove a gateway node that is dead, so that nothing waits for what it may have measured.
+    """Remove a gateway that is dead, so that nothing waits for what it may have measured.
 
     Raises:
         InvalidInput: There is no such node.
         Refused: It is alive.
     """
-    node = gateway_nodes.forget(site.store, site.migration, name, by, now=clock.now())
-    text = f"gateway node {name} is forgotten; it served {node.serves}"
+    if name == MAIN:
+        node = main_gateways.forget(site.store, site.migration, by, now=clock.now())
+    else:
+        node = gateway_nodes.forget(site.store, site.migration, name, by, now=clock.now())
+    what = node.label if name == MAIN else f"gateway node {name}"
+    text = f"{what} is forgotten; it served {node.serves}"
     if node.order < routing.read(site.store, site.migration).order:
         text += ", which is not the newest: see that no user is sent there"
     return Done(text, {"node": name})

@@ -206,7 +206,8 @@ def pull_levers(retirement: Retirement) -> str:
     _refuse_unless_full(retirement)
     # noted first: a rollback from now on does not trust the baseline unless it is well
     _record(retirement, baseline.begun(retirement.occasion), "baseline.retiring")
-    retirement_note.note(site.home.gateway_files, site.plan, now=clock.now())
+    if not site.is_elsewhere:  # else the main machine's observer leaves it: see `main_files`
+        retirement_note.note(site.home.gateway_files, site.plan, now=clock.now())
     for name in levers:
         # between two levers a rollback may have sent users to what is being retired
         _refuse_unless_full(retirement)

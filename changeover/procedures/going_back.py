@@ -23,9 +23,8 @@ from changeover.store import heartbeats, returns
 SILENT_AFTER = timedelta(seconds=15)
 """The observer gives a sign of life every 5 s."""
 BY_THE_STORE = (
-    "there is no gateway on this machine: nodes have confirmed it, and the gateway of `changeover "
-    "up` takes it from the store while its observer works; look there, or use `changeover rollback "
-    "--break-glass` there")
+    "there is no gateway on this machine: every one elsewhere that gives signs of life has "
+    "confirmed it")
 
 
 def by_scope(site: Site, scope: str, cause: Cause, occasion: str) -> Done:
@@ -87,9 +86,10 @@ def in_steps(site: Site, cause: Cause) -> Done:
     """
     now = clock.now()
     known = heartbeats.of(site.store, site.migration)
-    beats = {beat.service: beat.at for beat in known}
-    # the observer takes the steps: without it nobody would come back
-    if "observer" not in beats or now - beats["observer"] > SILENT_AFTER:
+    # an observer takes the steps, any of them: without one nobody would come back
+    alive = [beat for beat in known if beat.service.partition(" ")[0] == "observer"
+             and now - beat.at <= SILENT_AFTER]
+    if not alive:
         why = "no observer runs, which would make them"
         raise Refused(
             f"not rolled back in steps because {why}",

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import psutil
 
 from changeover import clock
-from changeover.backup.from_plan import target_of
+from changeover.backup.from_plan import refuse_scratch, target_of
 from changeover.domain.health import Status
 from changeover.domain.messages import Severity
 from changeover.domain.procedures import StepStatus
-from changeover.errors import ChangeoverError, Refused
+from changeover.errors import ChangeoverError, InvalidInput, Refused
 from changeover.notify.channels import channels_of, send
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
@@ -93,6 +93,12 @@ def _open_alerts(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
 
 def _room(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
     targets = [target_of(site)] if site.plan.cutover.backup else []
+    try:
+        if targets:
+            refuse_scratch(site)
+    except InvalidInput as error:
+        targets = []
+        yield str(error)
     for place in {site.home.root, *targets}:
         try:
             # made here: a folder that cannot be made would fail the backup halfway

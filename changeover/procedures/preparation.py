@@ -7,7 +7,7 @@ from pathlib import Path
 
 from changeover import clock
 from changeover.backup.check import verify
-from changeover.backup.from_plan import items_of, servers_of, target_of
+from changeover.backup.from_plan import items_of, refuse_scratch, servers_of, target_of
 from changeover.backup.items import Progress
 from changeover.backup.make import make_backup
 from changeover.domain.procedures import StepStatus
@@ -15,6 +15,11 @@ from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
 from changeover.plan.units import format_size
 from changeover.procedures import retirement_note, rollback_script, sharing
 from changeover.procedures.steps import CutoverRun, Found
+from changeover.site.site import Site
+from changeover.store import main_gateways
+
+WAY_BACK, ELSEWHERE = "rollback.sh", "elsewhere"
+"""The step that writes the script, and the fact that a flow on another machine could not."""
 
 
 def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) -> str:
@@ -35,6 +40,7 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
         return ""
 
     def make() -> Found:
+        refuse_scratch(site)
         items = items_of(site)
         name = f"{site.migration}-{run.subject}"
         report = show(len(items))
@@ -64,6 +70,9 @@ def renew_way_back(run: CutoverRun, undo: Sequence[str]) -> None:
         EnvironmentProblem: It cannot be written; the former one stays.
     """
     site = run.site
+    # the main machine's observer does it within seconds: see `main_files`
+    if site.is_elsewhere:
+        return
     rollback_script.write_rollback_script(
         site.plan, site.home.gateway_files, _folder(run), undo=undo)
     _share_way_back(run)
@@ -83,13 +92,15 @@ def write_way_back(run: CutoverRun) -> str:
     folder, files = _folder(run), site.home.gateway_files
 
     def write() -> Found:
+        if site.is_elsewhere:
+            return _left_to_others(site), {"path": "", ELSEWHERE: True}
         # of an earlier migration's baseline
         retirement_note.forget(files)
         path = rollback_script.write_rollback_script(site.plan, files, folder)
         said = f"sh {path} brings everyone back without Prefect and database"
         return said, {"path": str(path)}
 
-    found = run.once("rollback.sh", write)
+    found = run.once(WAY_BACK, write)
     if found.status is not StepStatus.DONE:
         raise EnvironmentProblem(found.detail)
     _share_way_back(run)
@@ -102,3 +113,13 @@ def _share_way_back(run: CutoverRun) -> None:
     sharing.share(run.site, {
         f"{folder}/{name}": (_folder(run) / name).read_bytes()
         for name in rollback_script.FILES if (_folder(run) / name).exists()})
+
+
+def _left_to_others(site: Site) -> str:
+    """Return who writes the script in place of a flow on another machine than the gateway's."""
+    on_nodes = ("`changeover rollback --break-glass` on a gateway node's machine, with the node's "
+                "home, brings its users back")
+    if main_gateways.find(site.store, site.migration) is None:
+        return f"rollback.sh is not written, since there is no main machine: {on_nodes}"
+    return ("the observer of `changeover up` writes rollback.sh on its machine within seconds; "
+            f"{on_nodes}")

@@ -22,6 +22,7 @@ from changeover.site.site import Site
 from changeover.store import cutovers, firings, health_results
 
 MOST_TOLD = 20
+LOG_ELSEWHERE = "not read: this ran on another machine than the candidate's log"
 LOG_BYTES = 1 << 20
 """Of the log's end: an error storm writes gigabytes."""
 _ERROR = re.compile(r"error|exception|traceback|critical|fatal|panic", re.IGNORECASE)
@@ -92,10 +93,11 @@ def _parts(site: Site, record: Rollback) -> Mapping[str, Callable[[], Any]]:
         "before": lambda: _before(site, record),
         "after": lambda: _after(site, record),
         "triggers": lambda: [{"trigger": f.trigger, "reason": f.reason} for f in fired],
-        "machine": lambda: _machine(site),
+        # a worker elsewhere says nothing of the machine that served users
+        **({} if site.is_elsewhere else {"machine": lambda: _machine(site)}),
         "nodes": lambda: _nodes(site),
         "users_saw": lambda: _users_saw(site, record),
-        "error_log": lambda: error_lines(log),
+        "error_log": lambda: [LOG_ELSEWHERE] if site.is_elsewhere else error_lines(log),
         "recommendation": lambda: recommendation(metrics),
     }
 

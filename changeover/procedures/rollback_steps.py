@@ -90,12 +90,14 @@ def quarantine_files(site: Site, name: str) -> str:
     """Quarantine what the plan names, delete quarantines whose time is over, and say what was done.
 
     Raises:
-        ChangeoverError: Something that matches was refused; a person must check it.
+        ChangeoverError: Something that matches was refused; a person must check it. Or the files
+            are on another machine.
     """
     spec = site.plan.rollback
     if not spec.cleanup:
         return "nothing to clean up"
     base, kept_for = site.folder, spec.quarantine
+    _refuse_elsewhere(site)
     # older files are not the candidate's, and what we keep is nobody's temporary file
     since = candidate_start(site)
     task = cleanup.Cleanup.of(
@@ -112,6 +114,20 @@ def quarantine_files(site: Site, name: str) -> str:
     told = [f"{each.path}: {each.reason}" for each in left[:MOST_TOLD]]
     refused = f"{done}; {len(left)} were left: {'; '.join(told)}"
     raise ChangeoverError(refused, next_step="A person must check them")
+
+
+def _refuse_elsewhere(site: Site) -> None:
+    """Refuse to find nothing to clean up on a machine that has not the candidate's files.
+
+    Raises:
+        ChangeoverError: A folder that the plan names is not here.
+    """
+    roots = [site.folder / root for root in site.plan.rollback.roots]
+    missing = [str(root) for root in roots if site.is_elsewhere and not root.is_dir()]
+    if missing:
+        raise ChangeoverError(
+            f"nothing was cleaned up, since {', '.join(missing)} is not on this machine",
+            next_step="On the machine that has the candidate's files: `changeover cleanup --yes`")
 
 
 def restore(run: RollbackRun) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from changeover import clock
 from changeover.domain.messages import Severity
@@ -57,6 +58,9 @@ def deliver(site: Site) -> str:
     spec = site.plan.reports
     if spec is None:
         return ""
+    is_folder = "://" not in spec.target and not Path(spec.target).is_absolute()
+    if site.is_elsewhere and is_folder:
+        return f"reports are not copied: {spec.target} is a folder of the main machine's home"
     target, until = place_of(site), time.monotonic() + spec.within.total_seconds()
     files = shared_files.unsent(site.store, site.migration, target, most=AT_ONCE)
     remote = RemoteFiles(target, seconds=spec.within.total_seconds())

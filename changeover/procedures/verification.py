@@ -57,6 +57,8 @@ def verify(run: RollbackRun, suite: SuiteResult | None) -> str:
                 f"({window.requests} requests counted there in the last {seconds}, "
                 "none at the candidate), and the baseline is well")
         ended = _ended(run)
+        if run.site.is_elsewhere:
+            said += "; long connections are counted on the gateways' machines only"
         if ended:
             said += f"; {ended} of the candidate's long connections were ended"
         return said, {"long_connections_ended": ended}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUSY_PAUSE_SECONDS = 0.25
 KNOWN_SECONDS = 30.0
-"""For how long a deployment's id is believed: it may be deleted and deployed anew at any time."""
+"""For how long a deployment's id and pool are believed: it may be deployed anew at any time."""
 POOL = "changeover"
 TRIGGERS_VARIABLE = "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"
 """With it in the environment of `changeover up`, its Prefect server acts on automations."""
@@ -63,6 +63,7 @@ class PrefectApi:
             timeout=timeout, base_url=self.url, auth=(user, password) if secret else None,
         )
         self._deployments: dict[str, tuple[str, float]] = {}
+        self._pool = POOL, float("-inf")
 
     def is_alive(self) -> bool:
         """Whether the server answers."""
@@ -115,13 +116,31 @@ class PrefectApi:
         is_on = any(schedule.get("active") for schedule in found.get("schedules") or ())
         return "" if is_on and not found.get("paused") else f"the schedule of {name} is paused"
 
-    def pool_problem(self, now: datetime | None = None, pool: str = POOL) -> str:
+    def pool(self) -> str:
+        """Return the work pool in which `cutover/main` is deployed; ours when it is nowhere."""
+        name, asked_at = self._pool
+        if time.monotonic() - asked_at > KNOWN_SECONDS:
+            found = self._call("GET", "/deployments/name/cutover/main", missing=None)
+            name = str((found or {}).get("work_pool_name") or POOL)
+            self._pool = name, time.monotonic()
+        return name
+
+    def has_pool(self, name: str) -> bool:
+        """Whether there is a work pool of a name."""
+        return self._call("GET", f"/work_pools/{name}", missing=None) is not None
+
+    def job_variables(self) -> dict[str, Any]:
+        """Return the job variables with which `cutover/main` is deployed."""
+        found = self._call("GET", "/deployments/name/cutover/main", missing=None)
+        return dict((found or {}).get("job_variables") or {})
+
+    def pool_problem(self, now: datetime | None = None) -> str:
         """Return why no worker would start a run; empty when nothing is known against it.
 
         Args:
             now: The present moment; None does not check for a worker.
-            pool: The work pool.
         """
+        pool = self.pool()
         found = self._call("GET", f"/work_pools/{pool}", missing=None)
         if found is None:
             return f"work pool {pool} was deleted: run `changeover up` again"
@@ -164,8 +183,14 @@ class PrefectApi:
         row = self._call("GET", f"/flow_runs/{run_id}", missing=None)
         return _flow_run(row, "") if row else None
 
-    def worker_silence(self, now: datetime, pool: str = POOL) -> timedelta | None:
-        """Return since when no worker of a pool gave a sign of life; None when none ever did."""
+    def worker_silence(self, now: datetime, pool: str = "") -> timedelta | None:
+        """Return since when no worker of a pool gave a sign of life; None when none ever did.
+
+        Args:
+            now: The present moment.
+            pool: The work pool; by default the one in which flows are deployed.
+        """
+        pool = pool or self.pool()
         rows = self._call("POST", f"/work_pools/{pool}/workers/filter", {"limit": 50}, missing=[])
         beats = []
         for row in rows:

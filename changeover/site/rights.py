@@ -79,8 +79,9 @@ ROLES: dict[str, Rights] = {
         "an observer: measures, judges triggers and gates, rolls back, tells people",
         _joined(_AUDIT, _LIFE, _MEASURES, _ROLLS_BACK, {
             "gate_course": "IU", "gate_standing": "IU", "gateway_node": "U", "health_result": "D",
-            "observer_lead": "IU", "outcome": "D", "outcome_sum": "D", "relay": "IUD",
-            "repair": "IU", "shared_file": "D", "suite_run": "U", "trigger_firing": "IU",
+            "main_gateway": "IU", "observer_lead": "IU", "outcome": "D", "outcome_sum": "D",
+            "relay": "IUD", "repair": "IU", "shared_file": "IUD", "suite_run": "U",
+            "trigger_firing": "IU",
             "trigger_standing": "IUD"})),
     "console": Rights(
         "the console: pages, what applications ask and report, and what people do there",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from changeover.site.metrics import MetricsReader
     from changeover.site.prefect_api import PrefectApi
 
+PAGES = ("ui_url", "reports_url", "console_url")
+"""Keys of the settings whose addresses others may know, on other machines too."""
 PREFECT_SECONDS = 30.0
 """How long people and preparations wait for a server that is busy; the observer asks again."""
 
@@ -72,6 +74,11 @@ class Site:
     def migration(self) -> str:
         """Name of the migration."""
         return self.plan.migration
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this is another machine than that of `changeover up`: no gateway, no systems."""
+        return not self.gateway.is_here
 
     def refuse_elsewhere(self, what: str) -> None:
         """Refuse to move a migration's users whose gateway is that of another home.

@@ -228,6 +228,11 @@ def fleet(store: Store, migration: str) -> Fleet:
 
 def fleet_in(session: Session, migration: str) -> Fleet:
     """Return a migration's nodes that count, within the caller's transaction."""
-    found = session.scalars(select(GatewayNodeRow).where(GatewayNodeRow.migration == migration))
-    nodes = [to_record(GatewayNode, row) for row in found]
+    nodes = rows_in(session, migration)
     return Fleet.of(nodes, time_of(session) if nodes else clock.now())
+
+
+def rows_in(session: Session, migration: str) -> list[GatewayNode]:
+    """Return every node of a migration that is known, also those that have gone."""
+    found = session.scalars(select(GatewayNodeRow).where(GatewayNodeRow.migration == migration))
+    return [to_record(GatewayNode, row) for row in found]

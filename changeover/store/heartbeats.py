@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import String, select
+from sqlalchemy import CursorResult, String, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.health import Heartbeat
@@ -22,15 +23,40 @@ class HeartbeatRow(Base):
     at: Mapped[datetime]
     pid: Mapped[int]
     detail: Mapped[str]
+    machine: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
 
-def beat(store: Store, service: str, *, pid: int, detail: str = "", now: datetime) -> None:
-    """Note a service's sign of life."""
+def beat(
+    store: Store, service: str, *, pid: int, detail: str = "", machine: str = "", now: datetime
+) -> None:
+    """Note a service's sign of life; `machine` as in `Heartbeat`."""
     # the newest sign is soon replaced: the disk is not waited for
     with store.begin(is_durable=False) as session:
         # two processes may begin at the same moment: the row may be there by now
-        sign = {"service": service, "at": now, "pid": pid, "detail": detail}
+        sign = {"service": service, "at": now, "pid": pid, "detail": detail,
+                "machine": machine}
         replace_in(session, HeartbeatRow, [sign], ("service",))
+
+
+def beat_again(store: Store, sign: Heartbeat, *, now: datetime) -> bool:
+    """Note a process's further sign of life; return False when another one has its place by now.
+
+    A row that is missing is made anew: a database that was restored replaces nobody.
+    """
+    row = HeartbeatRow
+    with store.begin(is_durable=False) as session:
+        found: CursorResult[Any] = session.execute(  # type: ignore[assignment]
+            update(row).where(
+                row.service == sign.service, row.pid == sign.pid, row.detail == sign.detail,
+                row.machine == sign.machine,
+            ).values(at=now))
+        if found.rowcount:
+            return True
+        if session.get(row, sign.service) is not None:
+            return False
+        session.add(row(service=sign.service, at=now, pid=sign.pid, detail=sign.detail,
+                        machine=sign.machine))
+        return True
 
 
 def service_of(migration: str, name: str) -> str:

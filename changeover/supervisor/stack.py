@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 
-from changeover import clock
 from changeover.domain.routing import System
 from changeover.errors import Refused, Unreachable
 from changeover.gateway import probe, reaching
@@ -25,11 +24,12 @@ from changeover.machine.ports import require_free
 from changeover.plan import units
 from changeover.plan.hook_rules import has_load
 from changeover.plan.model import Plan
-from changeover.procedures import baseline, members
+from changeover.procedures import baseline
+from changeover.procedures.registering import register
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import PREFECT_SECONDS
-from changeover.store import flags, plans, routing
+from changeover.store import routing
 from changeover.store.engine import Store
 from changeover.supervisor import prefect_server
 from changeover.supervisor.child import Child
@@ -144,12 +144,8 @@ class Stack:
     def _open_store(self) -> Store:
         """Open the store, save the plan in it, and write the gateway's first configuration."""
         store = Store.open(self.home.store_url, create=True)
-        source = str(self.settings.plan_path)
-        for note in members.refuse_beside_registered(
-                store, self.plan, self.settings.plan_path, self.plan.environment):
+        for note in register(store, self.plan, self.settings.plan_path):
             self.show(f"note: {note}")
-        plans.register(store, self.plan, source=source, now=clock.now())
-        flags.follow_plan(store, self.plan, now=clock.now())
         self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
         if self.children["envoy"].is_alive and self.gateway.is_outdated(self.plan):
             self.show("note: the gateway runs on as it was started, with the address, TLS, limits "

@@ -57,6 +57,18 @@ def test_a_rollback_is_later_than_every_version_before() -> None:
     assert Fleet.of([node(1, version=90)], NOW).behind((1, 8))
 
 
+def test_the_main_gateway_is_one_of_the_gateways_for_who_is_elsewhere() -> None:
+    """It counts also while its Envoy serves nothing: users are let in at once there."""
+    main = node(0, version=6, name="main")
+    fleet = Fleet.of([node(1), main], NOW)
+    assert fleet.text((0, 7)) == (
+        "1 of 2 gateways confirmed, the main gateway still serves version 6 (epoch 0)")
+    dead = replace(main, epoch=None, version=None, problem="Envoy does not answer")
+    assert Fleet.of([dead], NOW).behind((0, 0)) == [dead]
+    assert Fleet.of([dead], NOW).text((0, 7)) == (
+        "0 of 1 gateways confirmed, the main gateway: Envoy does not answer")
+
+
 @pytest.mark.parametrize("gone", [
     node(1, state=NodeState.GONE), node(1, age=25 * 3600), node(1, version=None)])
 def test_who_has_gone_or_does_not_serve_yet_is_not_counted(gone: GatewayNode) -> None:

@@ -24,7 +24,7 @@ from changeover.gateway.protocol import Answer
 from changeover.plan.health import HealthSpec, Issue
 from changeover.plan.hook_rules import has_load
 from changeover.site.site import Site
-from changeover.store import heartbeats, routing
+from changeover.store import heartbeats, main_gateways, routing
 from changeover.store.leading import can_lead
 
 LONGEST_SECONDS = 20.0
@@ -45,7 +45,7 @@ def checks_of(site: Site) -> dict[str, Check]:
         "home": partial(machine.folder, site.home.root),
         "gateway": partial(_gateway, site),
         # Without it nobody watches triggers; without the others only something is missing.
-        "observer": partial(_service, site, "observer", Status.CRITICAL, Issue.OBSERVER_GONE),
+        "observer": partial(_observer, site),
         "prefect": partial(_prefect, site),
     }
     if can_lead(site.store):  # nodes need a database that other machines reach
@@ -180,6 +180,16 @@ def _service(site: Site, name: str, status: Status, issue: Issue | None) -> Heal
     if started is not None and now - started <= patience:
         return Health(status, f"the {name} {since}; it was started at {started:%H:%M:%S} UTC")
     return Health(status, f"the {name} {since}", {}, issue, name)
+
+
+def _observer(site: Site) -> Health:
+    """Judge the main machine's observer; where there is no main machine, the others."""
+    name = "observer"
+    if site.is_elsewhere and main_gateways.find(site.store, site.migration) is None:
+        others = [beat for beat in heartbeats.of(site.store, site.migration)
+                  if beat.service.startswith("observer ")]
+        name = max(others, key=lambda beat: beat.at).service if others else name
+    return _service(site, name, Status.CRITICAL, Issue.OBSERVER_GONE)
 
 
 def _started(site: Site, name: str) -> datetime | None:

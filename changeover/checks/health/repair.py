@@ -190,6 +190,9 @@ def _start_again(site: Site, process: str) -> None:
 
     What is ended may give a last sign of life, which must not pass for a repair.
     """
+    if site.is_elsewhere:
+        raise InvalidInput(
+            f"{process} was not started again: that is done on the machine of `changeover up`")
     entry = site.home.settings().get("supervisor") or {}
     try:
         # The pid alone may be another program's by now. Times of one process differ a little: they

@@ -185,7 +185,8 @@ def memory_limit(spec: MemoryLimitSpec, target: CheckTarget) -> Health:
         system = system.model_copy(update={"process": process})
     found = ProcessMeter(system, lambda: target.pids.get(spec.of)).read()
     if found is None:
-        return Health(Status.ERROR, f"the process of {whose} is not known")
+        where = " on this machine" if target.site and target.site.is_elsewhere else ""
+        return Health(Status.ERROR, f"the process of {whose} is not known{where}")
     used = found[0]
     data = {"bytes": used}
     summary = f"{format_size(used)} of at most {format_size(spec.limit)}"

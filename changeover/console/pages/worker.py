@@ -125,7 +125,8 @@ def _site() -> Site:
     if _Worker.site is None:
         found = Home(_Worker.home)
         store = Store.open(found.store_url)
-        gateway = None if _Worker.has_gateway else AbsentGateway(found.gateway_files)
+        gateway = None if _Worker.has_gateway else AbsentGateway(
+            found.gateway_files, store, _Worker.migration)
         _Worker.site = Site(found, plans.load(store, _Worker.migration), store, gateway)
     return _Worker.site
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from changeover.domain.routing import Mode
-from changeover.store import audit, firings, leading, rollbacks
+from changeover.store import audit, firings, leading, messages, rollbacks
 from tests.integration.node.conftest import Begin, Fleet
 from tests.integration.observer.conftest import ERRORS, NO_FAST_PATH
 from tests.store.conftest import admin
@@ -95,9 +95,15 @@ def test_a_spare_observer_takes_over_from_one_that_is_killed_and_gives_the_lead_
         fleet.bench.fault("half")
         wait_rolled_back(fleet)
         wait_fired(fleet, "errors")
+        wait_for(lambda: [each for each in messages.newest(fleet.store, "bench")
+                          if "the main machine's gateway did not follow" in each.title],
+                 what="people are told of the main gateway")
+    assert fleet.bench.gateway.served() != fleet.state().order
     again = main_judge(fleet, 2)
     again.wait_leads()
     assert leader(fleet) == "main"
+    wait_for(lambda: fleet.bench.gateway.served() == fleet.state().order,
+             what="the main gateway follows")
     wait_for(lambda: spare.log.count("another observer of bench leads: this one waits") == 2,
              what="the spare waits again")
     assert spare.process.poll() is None

@@ -47,6 +47,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(rows).encode())
 
+    def do_GET(self) -> None:
+        # nothing is deployed: the pool of `changeover up` counts
+        self.send_response(404)
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
