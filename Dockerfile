@@ -9,7 +9,7 @@ ARG PYTHON=3.11
 ARG DEBIAN=trixie
 
 FROM python:${PYTHON}-slim-${DEBIAN} AS build
-ARG EXTRAS=postgres,openapi,openfeature,parquet,otel
+ARG EXTRAS=postgres,openapi,openfeature,parquet,otel,ha
 ARG PACKAGES=""
 WORKDIR /src
 RUN python -m venv /opt/changeover
