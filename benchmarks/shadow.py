@@ -87,7 +87,7 @@ def make_plan(listen: int, systems: list[int], max_load: float) -> Plan:
     })
 
 
-def _answering(files: GatewayFiles, port: int, body: bytes, delay: float) -> None:
+def answering(files: GatewayFiles, port: int, body: bytes, delay: float) -> None:
     """Write the bootstrap of an Envoy that answers every request with a JSON document.
 
     `delay` is how long it takes, in seconds; 0 is at once.
@@ -151,7 +151,7 @@ def bench(
             cores = (1, others)
             for number, (port, body) in enumerate(zip(systems, bodies, strict=True)):
                 files = GatewayFiles(directory / f"system{number}")
-                _answering(files, port, body, delay)
+                answering(files, port, body, delay)
                 pin = [*(() if number else first), "taskset", "-c", str(cores[number])]
                 stack.enter_context(running([*pin, *envoy_command(files)],
                                             directory / f"system{number}.log"))

