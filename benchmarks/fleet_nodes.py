@@ -179,7 +179,7 @@ class SimulatedNode:
         stored = plans.load(store)
         home = Home(folder / name)
         home.create()
-        gateway = Echo(home.gateway_files, name=name)
+        gateway = Echo(home.gateway_files, store, stored.migration, name=name)
         card = Card(Identity(stored.migration, name, name[-32:], "127.0.0.1:1"), OwnMoves(gateway))
         card.who = gateway_nodes.join(store, card.who)
         card.is_serving = True

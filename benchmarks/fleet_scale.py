@@ -177,7 +177,7 @@ def bench(server: str, postmaster: psutil.Process, folder: Path, number: int) ->
                        now=clock.now())
         home = Home(folder / "home")
         home.create()
-        site = Site(home, plan, store, AbsentGateway(home.gateway_files))
+        site = Site(home, plan, store, AbsentGateway(home.gateway_files, store, "fleet"))
         (folder / "bad").unlink(missing_ok=True)
         log = folder / f"observer-{number}.log"
         observer = stack.enter_context(running(
