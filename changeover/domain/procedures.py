@@ -46,6 +46,11 @@ def failed_routes_step(stage: str, round_: int, rechecks: int) -> str:
     return f"failed routes of {stage} {round_}.{rechecks}"
 
 
+def routes_back_step(stage: str, round_: int, rechecks: int) -> str:
+    """Return the name of the step that says that those routes are back."""
+    return f"routes back of {stage} {round_}.{rechecks}"
+
+
 def of_rollback(rollback_id: int) -> str:
     """Return the name under which a rollback's steps are saved."""
     return f"rollback-{rollback_id}"

@@ -19,6 +19,7 @@ from changeover.domain.stages import split_of
 from changeover.plan.guardrails import GATE, Guardrail
 from changeover.plan.model import PhaseKind, Stage
 from changeover.plan.subsets import REST, subset_of_route
+from changeover.procedures.counting import as_counted
 from changeover.procedures.steps import CutoverRun
 from changeover.site.site import Site
 from changeover.store import cutovers, routing, verdicts
@@ -53,12 +54,14 @@ def judge_guardrails(
         seen: What is seen elsewhere.
         end: End of the windows.
     """
-    start = min(record.entered_at, end)
+    # what was counted before users came again has taken them back already
+    start = min(as_counted(run.site, record).entered_at, end)
+    began = min(record.entered_at, end)
     parts = compared_parts(run.site, spec)
 
     baseline, is_whole = _baseline(run.site, parts, (start, end))
     # of the day before: with everyone on the candidate the baseline serves nobody beside it
-    before, was_whole = _baseline(run.site, parts, (start - BEFORE, start))
+    before, was_whole = _baseline(run.site, parts, (began - BEFORE, began))
     wholes = {name for name, each in (("baseline", is_whole), ("before", was_whole)) if each}
     evidence = Evidence(
         own=_window_of(run.site, "candidate", parts, (start, end)),

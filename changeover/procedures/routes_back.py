@@ -8,7 +8,7 @@ from __future__ import annotations
 from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.domain.going_back import smaller
-from changeover.domain.procedures import failed_routes_step
+from changeover.domain.procedures import Step, StepStatus, failed_routes_step, routes_back_step
 from changeover.domain.rollbacks import Cause, scope_of_route
 from changeover.domain.rollout import StageAction, StageRecord
 from changeover.errors import InvalidInput
@@ -24,9 +24,10 @@ def decide(
     """Return what follows when the gates of these routes, and nothing else, failed.
 
     1. Which of them go back is saved before anything moves. 2. They are moved (`take_back`). 3. The
-    stage soaks anew. A kill between these finds what was saved, and does it first (`unfinished`).
-    4. An evaluation after that may fail by requests from before: a route that is at the baseline
-    already cannot go back again, so people are asked.
+    stage soaks anew. 4. That they are back is saved. A kill between these finds what was saved, and
+    does it first (`unfinished`), also when another part went back in between. 5. A later evaluation
+    may fail by requests from before: a route that is at the baseline already cannot go back again,
+    so people are asked.
 
     Args:
         run: The cutover.
@@ -52,7 +53,7 @@ def _name(record: StageRecord) -> str:
 
 
 def unfinished(run: CutoverRun, stage: str) -> StageDecision | None:
-    """Return what was decided for the present evaluation, and not done to its end; else None.
+    """Return what was decided in the present round, and not done to its end; else None.
 
     A kill between the two leaves users at a candidate that failed: they go back before anything
     else is asked, also whether the cutover is paused.
@@ -60,11 +61,31 @@ def unfinished(run: CutoverRun, stage: str) -> StageDecision | None:
     record = cutovers.stage(run.site.store, run.id, stage)
     if record is None or record.decided_at is not None:
         return None
-    known = run.known(_name(record))
-    if known is None or not known.data.get("routes"):
+    pending = _pending(run, record)
+    if not pending:
         return None
-    return StageDecision(stage, StageAction.WAIT, str(known.data.get("reason", known.detail)),
-                         tuple(known.data["routes"]))
+    kept = routing.read(run.site.store, run.migration).kept_routes
+    back: list[str] = []
+    for rechecks, step in pending.items():
+        # the stage has soaked anew since: who is back went back in another way, or is done
+        is_past = rechecks < record.rechecks
+        back += [name for name in step.data["routes"]
+                 if name not in back and not (is_past and name in kept)]
+    reasons = (str(step.data.get("reason", step.detail)) for step in pending.values())
+    return StageDecision(stage, StageAction.WAIT, "; ".join(dict.fromkeys(reasons)), tuple(back))
+
+
+def _pending(run: CutoverRun, record: StageRecord) -> dict[int, Step]:
+    """Return what was decided in this round and is not saved as done, by its evaluation."""
+    found = {}
+    for rechecks in range(record.rechecks + 1):
+        known = run.known(failed_routes_step(record.key, record.round, rechecks))
+        # nothing was left to go back: people were asked
+        if known is None or not known.data.get("routes"):
+            continue
+        if run.known(routes_back_step(record.key, record.round, rechecks)) is None:
+            found[rechecks] = known
+    return found
 
 
 def take_back(run: CutoverRun, decision: StageDecision) -> str:
@@ -80,10 +101,16 @@ def take_back(run: CutoverRun, decision: StageDecision) -> str:
     record = cutovers.stage(run.site.store, run.id, decision.stage)
     if record is None:
         raise InvalidInput(f"stage {decision.stage} of cutover {run.id} was never entered")
+    pending = _pending(run, record)
     said = [_take_one_back(run, record, name, decision.reason) for name in decision.back]
-    # last: a kill before it finds the same evaluation again, and takes back what is left
-    rollback.soak_anew(run.site, clock.now())
-    return "; ".join(said)
+    # without any, the rollback that took them back had the stage soak anew
+    if said:
+        rollback.soak_anew(run.site, clock.now())
+    text = "; ".join(said) or "every route is back already"
+    # last: a kill before it finds the same decision again, and takes back what is left
+    for rechecks in pending:
+        run.save(routes_back_step(record.key, record.round, rechecks), StepStatus.DONE, text)
+    return text
 
 
 def _take_one_back(run: CutoverRun, record: StageRecord, name: str, why: str) -> str:

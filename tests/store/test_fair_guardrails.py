@@ -20,6 +20,7 @@ from changeover.gateway.accesslog import Entry
 from changeover.observer.accumulate import Accumulator
 from changeover.plan.guardrails import Guardrail
 from changeover.plan.model import Stage
+from changeover.procedures.counting import given_again
 from changeover.procedures.guardrail_evidence import (
     Seen,
     compared_parts,
@@ -155,6 +156,20 @@ def test_requests_in_the_log_raise_an_alarm_by_their_users(run: CutoverRun) -> N
     assert "counted by users" in alarm.reason
     assert alarm.as_evidence()["parts"] == [REST, HELP]
     assert "parts" not in found[Guardrail.DOWN].as_evidence()
+
+
+def test_requests_from_before_users_came_again_raise_no_alarm(run: CutoverRun) -> None:
+    """They were of the candidate as it was, and have taken the users back already."""
+    at, half = int(ENTERED.timestamp()) + 9, run.site.plan.stages()[2]
+    stored(run, [*answered(System.CANDIDATE, at, [404] * 16 + [200] * 24, REST),
+                 *answered(System.BASELINE, at, [200] * 40, REST)],
+           subsets=[ORDERS, REST, SEARCH, HELP])
+    record = cutovers.stage(run.site.store, run.id, half.key)
+    assert record is not None
+    cutovers.next_round(run.site.store, record, until=NOW, now=NOW)
+    assert judged(run, half)[Guardrail.CLIENT_ERRORS].verdict is Verdict.FAIL
+    run.once(given_again(half.key, record.round), lambda: ("again", {}))
+    assert judged(run, half)[Guardrail.CLIENT_ERRORS].verdict is not Verdict.FAIL
 
 
 def test_what_was_measured_before_the_upgrade_is_compared_as_a_whole(run: CutoverRun) -> None:

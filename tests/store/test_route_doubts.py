@@ -15,6 +15,7 @@ from changeover.analysis.gate import StageDecision
 from changeover.analysis.window import Measurements, Sample
 from changeover.domain.audit import Author
 from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import StageAction
 from changeover.domain.routing import Change, Mode
 from changeover.domain.stages import change_for
@@ -25,6 +26,7 @@ from changeover.procedures.backtest.run import Asked, backtest
 from changeover.procedures.counting import given_again
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.guardrail_evidence import Seen
+from changeover.procedures.partial_rollback import take_part_back
 from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
 from changeover.site.site import Site
@@ -153,6 +155,43 @@ def test_a_move_that_was_killed_is_finished_before_anything_else(
     assert routes_back.unfinished(run, stage) is None
     after = cutovers.stage(run.site.store, run.id, stage)
     assert after is not None and after.rechecks == record.rechecks + 1
+
+
+def test_a_part_that_goes_back_in_between_leaves_no_decided_route_at_the_candidate(
+    run: CutoverRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the decision; then people took search back, and the stage soaked anew."""
+    monkeypatch.setattr(Gateway, "publish", lags)
+    stage, site = run.site.plan.stages()[1].key, run.site
+    record = cutovers.stage(site.store, run.id, stage)
+    assert record is not None
+    routes_back.decide(run, record, ("orders", "search"), "both fail")
+    take_part_back(site, SEARCH, Cause("ann", "it is slow"), "by hand")
+    left = routes_back.unfinished(run, stage)
+    assert left is not None and left.back == ("orders",)
+    routes_back.take_back(run, left)
+    assert sorted(routing.read(site.store, "bench").kept_routes) == ["orders", "search"]
+    assert routes_back.unfinished(run, stage) is None
+
+
+def test_a_route_that_people_give_again_is_not_taken_back_for_what_was_decided_before(
+    run: CutoverRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else took it back before the killed run could; that ends the decision too."""
+    monkeypatch.setattr(Gateway, "publish", lags)
+    stage, site = run.site.plan.stages()[1].key, run.site
+    record = cutovers.stage(site.store, run.id, stage)
+    assert record is not None
+    routes_back.decide(run, record, ("orders",), "too many errors")
+    take_part_back(site, ORDERS, Cause("ann", "it is slow"), "by hand")
+    left = routes_back.unfinished(run, stage)
+    assert left is not None and left.back == ()
+    routes_back.take_back(run, left)
+    again = cutovers.stage(site.store, run.id, stage)
+    assert again is not None and again.rechecks == record.rechecks + 1
+    routing.change(site.store, "bench", change_for(site.plan.stages()[1], site.plan, 0),
+                   Author("ann", "mended"), now=NOW)
+    assert routes_back.unfinished(run, stage) is None
 
 
 def test_a_route_that_got_its_share_again_is_judged_by_what_came_since(run: CutoverRun) -> None:
