@@ -17,12 +17,14 @@ import click
 import kubernetes_validate
 import pytest
 import yaml
+from sqlalchemy import make_url
 
 from changeover.cli.gateway import node_name
 from changeover.cli.main import cli
 from changeover.node import service as node
 from changeover.plan import units
 from changeover.plan.load import load_plan
+from changeover.site import rights
 from tests.docs.test_docs import ROOT
 
 KUBERNETES, SYSTEMD = ROOT / "examples" / "kubernetes", ROOT / "examples" / "systemd"
@@ -148,6 +150,59 @@ def test_no_secret_is_in_the_repository() -> None:
             if "secretKeyRef" in variable.get("valueFrom", {}):
                 wanted = variable["valueFrom"]["secretKeyRef"]
                 assert (wanted["name"], wanted["key"]) in known
+    mounted = {source["secret"]["name"] for pod in PODS.values() for each in pod["volumes"]
+               for source in each.get("projected", {}).get("sources", ())}
+    assert mounted and mounted <= {name for name, _ in known}
+
+
+def test_each_part_has_a_role_of_its_own() -> None:
+    """Only the job that makes the tables is their owner; `store grants` knows the others' roles."""
+    urls = {each["metadata"]["name"]: each["stringData"].get("url", "")
+            for each in manifests("secrets.example.yaml")}
+    found = {}
+    for name, pod in PODS.items():
+        for variable in pod["containers"][0]["env"]:
+            if variable["name"] == "CHANGEOVER_STORE_URL":
+                url = urls[variable["valueFrom"]["secretKeyRef"]["name"]]
+                found[name] = make_url(url).username
+    assert found == {
+        "StatefulSet edge": "changeover_node", "StatefulSet judge": "changeover_observer",
+        "StatefulSet desk": "changeover_console", "Deployment worker": "changeover_worker",
+        "Job deploy-plan-": "changeover"}
+    roles = {f"changeover_{role}" for role in rights.ROLES}
+    assert set(found.values()) - {"changeover"} <= roles
+    for unit in UNITS:
+        assert make_url(environment(unit)["CHANGEOVER_STORE_URL"]).username in roles
+
+
+def test_glass_can_be_broken_at_a_node_that_is_not_ready() -> None:
+    """It has a name all the same, at which it shows a certificate; users have ready nodes only."""
+    services = {each["metadata"]["name"]: each["spec"] for each in manifests("gateway.yaml")
+                if each["kind"] == "Service"}
+    assert services["edge"]["publishNotReadyAddresses"] is True
+    assert "publishNotReadyAddresses" not in services["gateway"]
+    assert [port["name"] for port in services["edge"]["ports"]] == ["break-glass"]
+    container = PODS["StatefulSet edge"]["containers"][0]
+    said = dict(word.split("=", 1) for word in container["args"] if "=" in word)
+    assert said["--advertise"] == "https://$(POD_NAME).edge.changeover.svc:8102"
+    assert "DNS:*.edge.changeover.svc'" in (ROOT / "docs" / "deploying.md").read_text()
+    known = {each["metadata"]["name"]: each["stringData"].keys()
+             for each in manifests("secrets.example.yaml")}
+    files = {f"/etc/break-glass/{key}" for name in ("break-glass", "break-glass-tls")
+             for key in known[name]}
+    given = {each["name"]: each.get("value") for each in container["env"]}
+    assert {said["--tls-certificate"], said["--tls-key"],
+            given["CHANGEOVER_BREAK_GLASS_TOKEN_FILE"]} == files
+
+
+def test_whoever_rolls_back_may_page_people() -> None:
+    """Observers, workers and consoles reach the outside: each may have to tell somebody."""
+    policy = next(each["spec"] for each in manifests("network.yaml")
+                  if each["metadata"]["name"] == "outside")
+    senders = policy["podSelector"]["matchExpressions"][0]["values"]
+    assert {"observer", "worker", "console"} <= set(senders)
+    assert policy["egress"][0]["to"][0]["ipBlock"]["cidr"] == "0.0.0.0/0"
+    assert {"port": 443} in policy["egress"][0]["ports"]
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
