@@ -82,12 +82,9 @@ def up(session: Session, /, store_url: str | None, *, no_worker: bool, **address
     home.create()
     for warning in [*rules.warnings(plan), *_not_told(plan)]:
         _show(f"note: {warning}")
-    settings = Settings(path.absolute(), **addresses, has_worker=not no_worker)
+    settings = Settings(
+        path.absolute(), **addresses, has_worker=not no_worker, store_url=store_url)
     stack = Stack(home, plan, settings, _show)
-    # before anything is written: another `up` may run with this home and its own store
-    stack.refuse_second()
-    if store_url:
-        home.save_secrets({**home.secrets(), "store_url": store_url})
     with running(stack) as store:
         users = f"Users: {reaching.gateway_address(plan)}"
         pages = f"Prefect: {stack.ui_url}  Console: {stack.console_url}"

@@ -77,7 +77,11 @@ class Home:
     @property
     def store_url(self) -> str:
         """Database URL: `$CHANGEOVER_STORE_URL`, else `up --store`, else SQLite here."""
-        given = os.environ.get(STORE_VARIABLE) or self.secrets().get("store_url")
+        return self.store_url_with(None)
+
+    def store_url_with(self, asked: str | None) -> str:
+        """Return the database URL as if `up --store` had saved the one that is asked for."""
+        given = os.environ.get(STORE_VARIABLE) or asked or self.secrets().get("store_url")
         return str(given) if given else f"sqlite:///{self.root / 'store.db'}"
 
     def create(self) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Child:
         process: The process, when it was started or taken over.
         is_adopted: Whether an earlier supervisor started it.
         is_wanted: Whether it was started or taken over, and so is to run.
+        digest: Of the command that the process was started with; empty when nobody noted it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Child:
     process: psutil.Process | None = None
     is_adopted: bool = False
     is_wanted: bool = False
+    digest: str = ""
     _began: float = 0.0
     _backoff: float = 0.1
     _not_before: float = 0.0
@@ -74,6 +77,7 @@ class Child:
                     next_step="Install it, or mend the command in the plan",
                 ) from error
         self.is_adopted, self.is_wanted = False, True
+        self.digest = self._digest()
         self._began = time.monotonic()
 
     def _launch(self) -> int:
@@ -95,7 +99,18 @@ class Child:
             started.wait()
             return told.pid()
 
-    def adopt(self, pid: int, created: float) -> bool:
+    def _digest(self) -> str:
+        """Return what tells this command, and the Prefect it works with, from others."""
+        # no more of the variables: they hold secrets, and PATH is another one in each terminal
+        told = "\0".join([*self.command, self.env.get("PREFECT_API_URL", "")])
+        return f"{zlib.crc32(told.encode()):08x}"
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether its process was taken over and was started with another command."""
+        return self.is_adopted and self.digest != self._digest()
+
+    def adopt(self, pid: int, created: float, digest: str = "") -> bool:
         """Take over a process that an earlier supervisor started; return whether it lives."""
         with contextlib.suppress(psutil.Error):
             found = psutil.Process(pid)
@@ -103,6 +118,7 @@ class Child:
             if abs(found.create_time() - created) < 0.02 and found.is_running():
                 self.process = found
                 self.is_adopted = self.is_wanted = True
+                self.digest = digest
                 self._began = time.monotonic()
                 return True
         return False
@@ -126,7 +142,7 @@ class Child:
         # with the time of its start: the number alone may belong to another process later
         if self.process is not None:
             with contextlib.suppress(psutil.Error):
-                found = self.process.pid, self.process.create_time()
+                found = self.process.pid, self.process.create_time(), self.digest
         return {
             "name": self.name, "command": self.command, "log": str(self.log),
             "env": {**self.env}, "directory": str(self.directory or Path.cwd()),

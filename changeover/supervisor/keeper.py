@@ -126,14 +126,20 @@ class Keeper:
         spared = {name for name, child in self.children.items()
                   if spares_adopted and child.is_adopted}
         for name in (*ENDING, *(other for other in self.children if other not in ENDING)):
-            if name in self.children and name not in spared:
-                self.children[name].end()
-            # flow runs outlive their worker: they are processes of their own
-            if name == "worker" and name in self.children and name not in spared:
+            child = self.children.get(name)
+            if child is None or name in spared:
+                continue
+            child.end()
+            # flow runs outlive their worker: they are processes of their own, and go on when
+            # the worker of before has ended and the start failed before there was another
+            if name == "worker" and (child.process is not None or not spares_adopted):
                 end_flow_runs(self.home.root)
         settings = self.home.settings()
+        if settings and (settings.get("supervisor") or {}).get("pid") != os.getpid():
+            return  # it failed before it noted anything: what an earlier one noted stays
         known = settings.get("processes") or {}
-        left = {name: entry for name, entry in known.items() if name in spared}
+        left = {name: entry for name, entry in known.items()
+                if name in spared or name not in self.children}
         self.home.save_settings({**settings, "supervisor": None, "processes": left})
 
     def save(self) -> None:
@@ -142,7 +148,8 @@ class Keeper:
         for name, child in self.children.items():
             if child.process and child.is_alive:
                 created = child.process.create_time()
-                processes[name] = {"pid": child.process.pid, "created": created}
+                processes[name] = {
+                    "pid": child.process.pid, "created": created, "digest": child.digest}
         me = psutil.Process()
         self.home.save_settings({
             **self.addresses,

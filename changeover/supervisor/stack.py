@@ -31,7 +31,7 @@ from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import PREFECT_SECONDS
 from changeover.store import routing
 from changeover.store.engine import Store
-from changeover.supervisor import prefect_server
+from changeover.supervisor import leftovers, prefect_server
 from changeover.supervisor.child import Child
 from changeover.supervisor.keeper import PROJECT, Keeper, Show, refuse_home_of_others, supervisor_of
 from changeover.supervisor.taken import require_address
@@ -64,6 +64,7 @@ class Settings:
         has_worker: Whether a worker is one of the processes; else flows wait for one elsewhere.
         system_env: Variables for the systems' processes.
         beside: Further processes that the systems need.
+        store_url: Database URL, saved in the home once it can be used; None for the home's.
     """
 
     plan_path: Path
@@ -74,6 +75,7 @@ class Settings:
     has_worker: bool = True
     system_env: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[Beside, ...] = ()
+    store_url: str | None = None
 
 
 class Stack:
@@ -116,36 +118,40 @@ class Stack:
             EnvironmentProblem: A port is taken, a program or directory is missing.
             Unreachable: A process does not come up; the end of its log is shown.
         """
-        if not self.is_own_server:
-            # before the ports are looked at: what is taken over has its ports already
-            prefect_server.await_others(PrefectApi(self.api_url), self.show)
-        adopted = self._adopt()
+        # first: what fails from here on spares what is known to have run before
+        adopted = leftovers.adopt(self.home, self.children)
         refuse_home_of_others(self.home, self.plan.migration, is_serving="envoy" in adopted)
+        if not self.is_own_server:
+            prefect_server.await_others(PrefectApi(self.api_url), self.show)
         self._require_ports(adopted)
         self.home.create()
-        self.home.pop_restarts()  # asked of an earlier supervisor
         store = self._open_store()
+        self.home.pop_restarts()  # asked of an earlier supervisor
+        leftovers.end_others(self.home, self.children, self.show)
         # from now on others find this supervisor: see `refuse_second`
         self.keeper.save()
         with self._starting_prefect():
             self._start_systems()
             # before Envoy, which tries its address again only after a while
-            self._launch("shadow")
-            self._launch("envoy")
+            self.launch("shadow")
+            self.launch("envoy")
         self._await("envoy", self.gateway.admin.is_alive)
         for service in ("observer", "console", "load", "reports"):
-            self._launch(service)
+            self.launch(service)
         # before the worker, which asks for its pool and its deployments at once
         self._prepare_prefect()
-        self._launch("worker")
+        self.launch("worker")
         self.keeper.save()
         return store
 
     def _open_store(self) -> Store:
         """Open the store, save the plan in it, and write the gateway's first configuration."""
-        store = Store.open(self.home.store_url, create=True)
+        asked = self.settings.store_url
+        store = Store.open(self.home.store_url_with(asked), create=True)
         for note in register(store, self.plan, self.settings.plan_path):
             self.show(f"note: {note}")
+        if asked:
+            self.home.save_secrets({**self.home.secrets(), "store_url": asked})
         self.gateway.prepare(self.plan, routing.read(store, self.plan.migration))
         if self.children["envoy"].is_alive and self.gateway.is_outdated(self.plan):
             self.show("note: the gateway runs on as it was started, with the address, TLS, limits "
@@ -155,10 +161,10 @@ class Stack:
 
     def _start_systems(self) -> None:
         for other in self.settings.beside:
-            self._launch(other.name)
+            self.launch(other.name)
             self._await(other.name, partial(baseline.answers, f"{other.url}/health", 2))
         for name in System:
-            self._launch(str(name))
+            self.launch(str(name))
             # a system that others run is either there or not
             seconds = UP_SECONDS if str(name) in self.children else 30
             self._await(str(name), partial(self._answers_well, name), seconds)
@@ -244,17 +250,6 @@ class Stack:
                 next_step="Use it (`changeover status`), end it, or give another --home",
             )
 
-    def _adopt(self) -> set[str]:
-        """Take over what an earlier supervisor left running; return their names."""
-        known = self.home.settings().get("processes", {})
-        adopted = set()
-        for name, child in self.children.items():
-            entry = known.get(name)
-            is_found = entry is not None and child.adopt(entry["pid"], entry["created"])
-            if is_found or (child.outlives and child.adopt_lost()):
-                adopted.add(name)
-        return adopted
-
     def _require_ports(self, adopted: set[str]) -> None:
         if "envoy" not in adopted:
             require_address(
@@ -269,16 +264,33 @@ class Stack:
             require_free(*self._console, what="the console",
                          remedy="give another with --console")
 
-    def _launch(self, name: str) -> None:
+    def launch(self, name: str) -> None:
+        """Start a process, or take over the one that runs unless it was started in another way.
+
+        Args:
+            name: Its name; nothing is done where the stack has none of that name.
+
+        Raises:
+            EnvironmentProblem: The program is missing or may not be run.
+        """
         child = self.children.get(name)
         if child is None:
             return
-        if child.is_alive:
+        if child.is_alive and not self._is_to_restart(child):
             self.show(f"{name} runs still and is taken over")
             return
+        if child.is_alive:
+            self.show(f"{name} runs still, was started in another way, and is started again")
+            leftovers.end(child, self.home)
         child.start()
         # saved with each: a kill during the start leaves nothing that the next start cannot find
         self.keeper.save()
+
+    def _is_to_restart(self, child: Child) -> bool:
+        """Whether a process that was taken over is not what was asked for now."""
+        # no user may notice: neither the gateway nor what it leads to is ended for this
+        users = {"envoy", *System, *(other.name for other in self.settings.beside)}
+        return child.is_outdated and child.name not in users
 
     def _await(
         self, name: str, is_up: Callable[[], bool], seconds: float = UP_SECONDS
@@ -328,7 +340,7 @@ class Stack:
         The server would make it, too, but would keep the 50 MB which that takes for good.
         """
         if not self.is_own_server or (self.home.prefect_home / "prefect.db").exists():
-            self._launch("prefect-server")
+            self.launch("prefect-server")
             yield
             return
         database = self._child("prefect-database", [
@@ -340,7 +352,7 @@ class Stack:
             self._await_end(database, "the making of Prefect's database")
         finally:
             database.end()
-        self._launch("prefect-server")
+        self.launch("prefect-server")
 
     def _prepare_prefect(self) -> None:
         """Have the work pool, the blocks and every deployment made; safe to do again."""

@@ -38,9 +38,10 @@ def _named(process: psutil.Process) -> str:
     """Return a process for people: a gateway by its migration, all others by their program."""
     words = process.cmdline()
     if "--config-path" in words[:-1]:
-        # HOME/gateway/FILE
-        home = Home(Path(words[words.index("--config-path") + 1]).parents[1])
-        with contextlib.suppress(ChangeoverError):
+        # somebody else's Envoy may have a file in no folder, or in a home that is none
+        with contextlib.suppress(ChangeoverError, IndexError):
+            # HOME/gateway/FILE
+            home = Home(Path(words[words.index("--config-path") + 1]).parents[1])
             settings = home.settings()
             if served := settings.get("migration"):
                 node = f"node {settings['node']} " if "node" in settings else ""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from changeover.errors import ChangeoverError
 from changeover.store.engine import Store
 from changeover.supervisor.keeper import ASKED_TO_END, CHECK_SECONDS, Keeper
 from changeover.supervisor.stack import Stack
@@ -34,7 +33,8 @@ def running(stack: Stack) -> Iterator[Store]:
     try:
         try:
             store = stack.start()
-        except ChangeoverError:
+        # also what nobody foresaw; Ctrl-C, which is none of these, asks for the end of everything
+        except Exception:
             is_started = False
             raise
         yield store

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from changeover.domain.routing import System
-from changeover.errors import EnvironmentProblem, Refused
+from changeover.errors import EnvironmentProblem, Refused, Unreachable
+from changeover.gateway.process import envoy_program
 from changeover.machine.environment import FRUGAL
+from changeover.machine.ports import is_free
 from changeover.procedures import levers
-from changeover.site.home import Home
+from changeover.site.home import HOME_VARIABLE, Home
 from changeover.site.prefect_api import TRIGGERS_VARIABLE
+from changeover.supervisor import leftovers, prefect_server
 from changeover.supervisor.child import Child
 from changeover.supervisor.stack import Settings, Stack
 from changeover.supervisor.up import running
 from tests.integration.conftest import make_plan
-from tests.support.processes import free_port
+from tests.support.processes import free_port, wait_for
+from tests.support.processes import running as beside
 
 pytestmark = pytest.mark.integration
 
 
-def stack_of(home: Home, listen: int, reports: int) -> Stack:
+def stack_of(home: Home, listen: int, reports: int, **settings_: Any) -> Stack:
     """Return a supervisor's processes, not started."""
     plan = make_plan(routing={"listen": f"127.0.0.1:{listen}"})
     settings = Settings(
-        home.root / "plan.yaml", free_port(), reports, f"127.0.0.1:{free_port()}")
+        home.root / "plan.yaml", free_port(), reports, f"127.0.0.1:{free_port()}", **settings_)
     return Stack(home, plan, settings, lambda _: None)
 
 
@@ -73,6 +80,117 @@ def test_a_start_that_fails_leaves_running_what_it_took_over(earlier: Stack) -> 
             raise AssertionError("it runs")
     assert earlier.children["reports"].is_alive
     assert earlier.home.settings()["processes"] == noted["processes"]
+
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+@pytest.fixture
+def flow_run(earlier: Stack) -> Iterator[Child]:
+    """A flow run of the earlier supervisor's worker."""
+    child = Child("flow", [*SLEEP, "prefect.engine"], earlier.home.logs / "flow.log",
+                  {HOME_VARIABLE: str(earlier.home.root)})
+    child.start()
+    yield child
+    child.end()
+
+
+def test_a_start_without_prefect_changes_nothing(
+    earlier: Stack, flow_run: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that others run is away: what an earlier start left is known and runs still."""
+    noted = leave(earlier, {"pid": 1, "created": 1.0})  # killed
+    monkeypatch.setattr(prefect_server, "await_others",
+                        partial(prefect_server.await_others, seconds=0))
+    second = stack_of(earlier.home, free_port(), earlier.settings.reports_port,
+                      prefect_url=f"http://127.0.0.1:{free_port()}/api", store_url="sqlite:///x")
+    with pytest.raises(Unreachable, match="does not answer"), running(second):
+        raise AssertionError("it runs")
+    assert earlier.children["reports"].is_alive
+    assert flow_run.is_alive
+    assert earlier.home.settings() == noted
+    assert earlier.home.secrets() == {}
+
+
+def test_what_is_not_to_run_any_more_is_ended(earlier: Stack, flow_run: Child) -> None:
+    """As the worker after `up --no-worker`; another process of the same number is not."""
+    worker, others = (Child(name, SLEEP, earlier.home.logs / "log") for name in ("worker", "load"))
+    for child in (worker, others):
+        child.start()
+    earlier.children["worker"] = worker
+    earlier.keeper.save()
+    noted = earlier.home.settings()
+    assert others.process is not None
+    noted["processes"]["load"] = {"pid": others.process.pid, "created": 1.0}
+    earlier.home.save_settings(noted)
+    try:
+        second = stack_of(earlier.home, free_port(), earlier.settings.reports_port,
+                          has_worker=False)
+        leftovers.adopt(second.home, second.children)
+        leftovers.end_others(second.home, second.children, lambda _: None)
+        assert not worker.is_alive
+        assert not flow_run.is_alive
+        assert others.is_alive
+        assert earlier.children["reports"].is_alive
+    finally:
+        for child in (worker, others):
+            child.end()
+
+
+def test_a_service_with_another_command_is_started_again(earlier: Stack) -> None:
+    """The report pages at another port; with the same one they are only taken over."""
+    same = stack_of(earlier.home, free_port(), earlier.settings.reports_port)
+    leftovers.adopt(same.home, same.children)
+    same.launch("reports")
+    assert earlier.children["reports"].is_alive
+    port = free_port()
+    second = stack_of(earlier.home, free_port(), port)
+    leftovers.adopt(second.home, second.children)
+    second.launch("reports")
+    try:
+        assert not earlier.children["reports"].is_alive
+        wait_for(lambda: not is_free("127.0.0.1", port), what="the pages at the other port")
+    finally:
+        second.children["reports"].end()
+
+
+def test_the_gateway_and_the_systems_are_only_taken_over(earlier: Stack, left: Child) -> None:
+    """Users would notice, whatever the command says now."""
+    assert left.process is not None
+    noted = leave(earlier, None)
+    noted["processes"] = {"envoy": {"pid": left.process.pid, "digest": "of another command",
+                                    "created": left.process.create_time()}}
+    earlier.home.save_settings(noted)
+    second = stack_of(earlier.home, free_port(), free_port())
+    assert leftovers.adopt(second.home, second.children) == {"envoy"}
+    second.launch("envoy")
+    assert left.is_alive
+
+
+def test_an_envoy_of_others_at_the_address_is_named(earlier: Stack, tmp_path: Path) -> None:
+    """Its file lies in no home: nothing that was taken over ends for it."""
+    port = free_port()
+    (tmp_path / "envoy.yaml").write_text(
+        f"admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}")
+    command = ["sh", "-c", f'cd "{tmp_path}" && exec "{envoy_program()}" --config-path envoy.yaml '
+               "--use-dynamic-base-id --concurrency 1"]
+    with beside(command, tmp_path / "envoy.log"):
+        wait_for(lambda: not is_free("127.0.0.1", port), what="Envoy")
+        second = stack_of(earlier.home, port, earlier.settings.reports_port)
+        with pytest.raises(EnvironmentProblem, match="envoy"), running(second):
+            raise AssertionError("it runs")
+    assert earlier.children["reports"].is_alive
+
+
+def test_what_nobody_foresaw_counts_as_a_failed_start(
+    earlier: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends nothing that an earlier supervisor left."""
+    second = stack_of(earlier.home, free_port(), earlier.settings.reports_port)
+    monkeypatch.setattr(second, "_require_ports", lambda _: {}[0])
+    with pytest.raises(KeyError), running(second):
+        raise AssertionError("it runs")
+    assert earlier.children["reports"].is_alive
 
 
 @pytest.fixture
