@@ -10,7 +10,7 @@ import click
 from changeover import clock
 from changeover.cli.common import Session
 from changeover.cli.printable import printable
-from changeover.domain.break_glass import LONGEST_REASON, BreakGlassCall
+from changeover.domain.break_glass import BreakGlassCall
 from changeover.errors import (
     EXIT_OK,
     ChangeoverError,
@@ -40,13 +40,14 @@ def everyone_back(session: Session, reason: str, named: Sequence[str]) -> int:
         The exit code: that of `Unreachable` when a node was not reached or did not do it.
 
     Raises:
-        InvalidInput: No gateway was ever started with this home, and no node is known.
+        InvalidInput: No gateway was ever started with this home, and no node is known; or it is
+            not known whose nodes are named.
         Refused: The baseline was retired and is not well.
         EnvironmentProblem: The files cannot be written; the nodes were asked all the same.
     """
     home = Home.resolve(session.home)
     gateway = Gateway(home.gateway_files)
-    nodes = _nodes(gateway, named)
+    nodes = _nodes(gateway, named, _migration(session, home, gateway))
     # by the file alone: the store, which knows the migrations, may be gone
     is_here = gateway.files.safe_routes.exists()
     if not is_here and not nodes:
@@ -60,7 +61,7 @@ def everyone_back(session: Session, reason: str, named: Sequence[str]) -> int:
     if is_done and nodes:
         _say(session, "this machine's gateway: its users are at the baseline")
     told = _at_nodes(session, nodes, BreakGlassCall(
-        reason[:LONGEST_REASON], session.actor, knows_baseline=is_here and not _is_node(home)))
+        reason, session.actor, knows_baseline=retirement_note.is_known(gateway.files)))
     if is_done or told:
         data = {**entry, "nodes": [each.as_data() for each in told]} if nodes else entry
         session.show(_summary(is_done, told), data)
@@ -78,13 +79,24 @@ def _at_nodes(session: Session, nodes: list[NodeAddress], call: BreakGlassCall) 
     return told
 
 
-def _is_node(home: Home) -> bool:
-    """Whether it is a node's home, which has no note of a baseline that was retired."""
+def _migration(session: Session, home: Home, gateway: Gateway) -> str:
+    """Return whose users are meant; empty when nobody knows.
+
+    Raises:
+        InvalidInput: This home has the users of another migration than the one that is named.
+    """
+    kept = {each.migration for each in node_addresses.read(gateway.files)}
     try:
-        return home.is_of_node()
-    # nobody knows: then nodes ask the baseline themselves
+        own = str(home.settings().get("migration") or "")
+    # of no use in an emergency: the rest must go on without it
     except EnvironmentProblem:
-        return True
+        own = ""
+    known = own or next(iter(kept), "")
+    if session.migration and known and session.migration != known:
+        raise InvalidInput(
+            f"this home has the users of {known}, not of {session.migration}",
+            where=str(home.root), next_step=f"Give the home of {session.migration} with --home DIR")
+    return session.migration or known
 
 
 def _say(session: Session, text: str) -> None:
@@ -93,11 +105,15 @@ def _say(session: Session, text: str) -> None:
         click.echo(printable(text))
 
 
-def _nodes(gateway: Gateway, named: Sequence[str]) -> list[NodeAddress]:
-    known = node_addresses.read(gateway.files)
+def _nodes(gateway: Gateway, named: Sequence[str], migration: str) -> list[NodeAddress]:
+    known = [each for each in node_addresses.read(gateway.files) if each.migration == migration]
     urls = {each.url for each in known}
     more = dict.fromkeys(break_glass_url(text, "--node") for text in named)
-    return [*known, *(NodeAddress("", url) for url in more if url not in urls)]
+    if more and not migration:
+        # what answers there may have another migration's users
+        raise InvalidInput("it is not known whose node this is", where=f"--node {named[0]}",
+                           next_step="Name the migration with --migration NAME")
+    return [*known, *(NodeAddress("", url, migration) for url in more if url not in urls)]
 
 
 def _at_this_gateway(

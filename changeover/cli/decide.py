@@ -65,7 +65,8 @@ Examples:
   changeover rollback --reason "slower than agreed" --gradual
   changeover rollback --reason "orders are missing" --scope route:orders
   changeover rollback --reason "database down" --break-glass
-  changeover rollback --reason "database down" --break-glass --node https://edge-3.example:8102
+  changeover rollback --reason "database down" --break-glass \
+    --migration shop --node https://edge-3.example:8102
 \b
 With --break-glass it asks all gateway nodes that this home knows, with the token in
 $CHANGEOVER_BREAK_GLASS_TOKEN, or in the file $CHANGEOVER_BREAK_GLASS_TOKEN_FILE. Exit code 6:
@@ -75,7 +76,8 @@ some were not reached; all others were done.
 @click.option("--break-glass", is_flag=True,
               help="Without Prefect and without the store, at every gateway node.")
 @click.option("--node", "nodes", multiple=True, metavar="URL",
-              help="With --break-glass: one more gateway node; may be repeated.")
+              help="With --break-glass: one more gateway node; may be repeated. Where this home "
+              "does not say whose node it is, give --migration.")
 @click.option("--gradual", is_flag=True, help="In the steps of the plan's `rollback.return`.")
 @click.option("--scope", shell_complete=completing.scopes,
               help="Only a part: `route:NAME`, `segment:NAME`, or `stage` for one stage back.")

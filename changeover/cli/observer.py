@@ -37,6 +37,7 @@ def observer(session: Session, /, **asked: Any) -> int:
     when it is there again. It shares nothing with the main machine but the database. Where there is
     no `changeover up` it leads; run two.
     """
+    from changeover.observer.addresses import Addresses
     from changeover.observer.leading import Leading
     from changeover.observer.serving import serve
     from changeover.observer.spare import STORE_SECONDS, spare_site
@@ -52,5 +53,5 @@ def observer(session: Session, /, **asked: Any) -> int:
     log_to_stderr("observer")
     store = Store.open(shared_store(asked["store_url"]), timeout=STORE_SECONDS)
     serve(Leading.of(store, migration, name), lambda: spare_site(home, store, migration, name),
-          api_url=asked["prefect_url"])
+          addresses=Addresses(store, migration, home.gateway_files), api_url=asked["prefect_url"])
     return 0

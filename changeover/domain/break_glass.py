@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from changeover.domain.storable import storable
+
 LONGEST_BODY = 16 << 10
 LONGEST_REASON, LONGEST_NAME = 2000, 200
 
@@ -14,6 +16,9 @@ LONGEST_REASON, LONGEST_NAME = 2000, 200
 @dataclass(frozen=True, slots=True)
 class BreakGlassCall:
     """Everyone at one node is to go to the baseline.
+
+    Whatever the reason and the actor hold, they can be sent and stored: odd characters are replaced
+    and what is too long is cut.
 
     Args:
         reason: What happened, for the audit.
@@ -29,6 +34,11 @@ class BreakGlassCall:
     node: str = ""
     migration: str = ""
     knows_baseline: bool = False
+
+    def __post_init__(self) -> None:
+        """Make what a person or a program wrote such that it keeps nothing from being done."""
+        for name, longest in (("reason", LONGEST_REASON), ("actor", LONGEST_NAME)):
+            object.__setattr__(self, name, storable(getattr(self, name))[:longest])
 
     def as_data(self) -> dict[str, Any]:
         """Return it as the body of the request."""
@@ -67,4 +77,4 @@ def _text(found: Mapping[str, Any], name: str, longest: int, *, is_needed: bool 
     if not isinstance(value, str) or len(value) > longest or (is_needed and not value.strip()):
         least = "1 to" if is_needed else "at most"
         raise ValueError(f"`{name}` must be a text of {least} {longest} characters")
-    return value
+    return storable(value)

@@ -15,6 +15,7 @@ from typing import Any
 
 from changeover.domain.own_moves import LOST
 from changeover.domain.routing import RoutingState
+from changeover.domain.storable import storable_in
 from changeover.errors import EnvironmentProblem
 from changeover.gateway.envoy import streams
 from changeover.gateway.envoy.config import Json, with_version
@@ -43,8 +44,8 @@ class BreakGlass(RoutesOnDisk):
 
         Returns the journal; one that is there already stays, unless it was to end by itself.
         """
-        said = {"reason": reason, "actor": actor, "at": now.isoformat(),
-                **({"busy": busy} if busy else {}), **facts}
+        said = storable_in({"reason": reason, "actor": actor, "at": now.isoformat(),
+                            **({"busy": busy} if busy else {}), **facts})
         with self.locked(insists=True):
             safe = self._safe_routes()
             entry = self._journal_with(said)

@@ -83,6 +83,16 @@ class GatewayFiles:
         return self.root / "retired.json"
 
     @property
+    def retired_known(self) -> Path:
+        """That this machine was told whether the baseline was retired: the note can be trusted."""
+        return self.root / "retired-known.json"
+
+    @property
+    def retirable(self) -> Path:
+        """A node's: how a baseline that its plan may retire is asked, while there is no plan."""
+        return self.root / "retirable.json"
+
+    @property
     def back_pressure(self) -> Path:
         """What back-pressure does now; it outlives the process that wrote it."""
         return self.root / "back_pressure.json"

@@ -19,6 +19,7 @@ from typing import Any
 
 from changeover import clock
 from changeover.domain.routing import RoutingState
+from changeover.domain.storable import storable_in
 from changeover.errors import EnvironmentProblem, PublishFailed
 from changeover.gateway.envoy import streams, time_limits
 from changeover.gateway.envoy.config import Json, parse_version, render_routes
@@ -65,7 +66,8 @@ class RoutesOnDisk:
     def journal(self) -> dict[str, Any] | None:
         """Return what was done without the store and is not recorded in it yet; None without."""
         try:
-            found: dict[str, Any] = json.loads(self.files.journal.read_bytes())
+            # `rollback.sh` and older releases write one, too
+            found: dict[str, Any] = storable_in(json.loads(self.files.journal.read_bytes()))
         # A broken journal is an error, not "none": users were moved, and nobody may publish.
         except FileNotFoundError:
             return None

@@ -29,8 +29,7 @@ from changeover.machine.trust import Fresh
 from changeover.node.answering import Answers, Server, serve
 from changeover.node.card import Card
 from changeover.node.own_moves import OwnMoves
-from changeover.plan.model import PhaseKind
-from changeover.procedures import baseline, retirement_note
+from changeover.procedures import retirement_note
 from changeover.site.node_addresses import PATH
 
 LOG = logging.getLogger("changeover.node")
@@ -138,15 +137,9 @@ class Desk:
 
     def _refuse_retired(self, asked: BreakGlassCall) -> None:
         retirement_note.refuse(self._gateway.files)
-        plan = self._card.plan
-        if asked.knows_baseline or plan is None or plan.phase(PhaseKind.DEPRECATION) is None:
-            return
         # the note is on the main machine: without it only the baseline itself can tell
-        if not baseline.is_well(plan):
-            raise Refused(
-                f"not rolled back because {plan.systems.baseline.name} is not well, and may have "
-                "been retired", where=plan.systems.baseline.url,
-                next_step="Start the baseline, or break glass from the main machine, which knows")
+        if not asked.knows_baseline:
+            retirement_note.refuse_unless_well(self._gateway.files)
 
 
 class _BreakGlass(Answers):

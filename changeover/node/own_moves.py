@@ -24,6 +24,7 @@ from typing import Any
 from changeover import clock
 from changeover.domain.own_moves import LOST, unrecorded
 from changeover.domain.routing import RoutingState
+from changeover.domain.storable import storable_in
 from changeover.gateway.publish import Gateway
 from changeover.gateway.routes_on_disk import replace_json
 from changeover.plan.model import Plan
@@ -134,7 +135,7 @@ class OwnMoves:
         # none, or a file that a full disk cut short
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(self._path.read_bytes())
-            return list(found["moves"])
+            return list(storable_in(found["moves"]))
         return []
 
     def _keep(self, entries: list[dict[str, Any]]) -> None:

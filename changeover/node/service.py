@@ -42,6 +42,7 @@ from changeover.node.own_moves import OwnMoves
 from changeover.node.own_plan import of_node, warnings
 from changeover.node.session import TICK_SECONDS, Session
 from changeover.plan.model import Plan
+from changeover.procedures import retirement_note
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import gateway_nodes, plans, routing
@@ -226,6 +227,8 @@ class Node:
         """Return the migration with the plan in force, its files written."""
         plan = of_node(stored, self._wanted.listen)
         self._gateway.prepare(plan, state)
+        # for break glass after a start without the store
+        retirement_note.foresee(self._home.gateway_files, plan)
         self._card.plan = plan
         self._note_if_outdated()
         self._digest = plans.digest_of(stored)

@@ -6,6 +6,7 @@ import sys
 import time
 
 from changeover.errors import ChangeoverError, StoreError, WrongStoreVersion
+from changeover.observer.addresses import Addresses
 from changeover.observer.leading import Leading
 from changeover.observer.service import LOG
 from changeover.observer.serving import serve
@@ -32,6 +33,7 @@ def main() -> int:
         store = _open(home)
         serve(Leading.of(store, arguments.migration),
               lambda: Site(home, plans.load(store, arguments.migration), store),
+              addresses=Addresses(store, arguments.migration, home.gateway_files),
               api_url=arguments.api_url)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")

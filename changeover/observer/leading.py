@@ -18,6 +18,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Callable
 
 from changeover import clock
 from changeover.analysis.window import MAIN_GATEWAY
@@ -38,6 +39,10 @@ ALONE_SECONDS = 4.0
 DOUBTS = 25
 """So many turns of the loop, ten a second, an observer waits for a store that does not answer.
 Turns and not seconds: a process that stood still must ask first, however long that was."""
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Leading:
@@ -65,8 +70,13 @@ class Leading:
         """Return an observer's lead; None on SQLite, which has one machine and one observer."""
         return cls(store, migration, name) if stored.can_lead(store) else None
 
-    def wait(self, stop: threading.Event) -> bool:
-        """Wait for the lead; return False when `stop` is set first."""
+    def wait(self, stop: threading.Event, meanwhile: Callable[[], None] = _nothing) -> bool:
+        """Wait for the lead; return False when `stop` is set first.
+
+        Args:
+            stop: Ends the waiting.
+            meanwhile: Done at each turn at which another one leads.
+        """
         said, throttle = "", Throttle()
         while not stop.is_set():
             before = _now()
@@ -79,6 +89,7 @@ class Leading:
                     LOG.info("leads the observers of %s", self._migration)
                     return True
                 problem = f"another observer of {self._migration} leads: this one waits"
+                meanwhile()
             except Exception as error:  # noqa: BLE001  a spare that ends is started by nobody
                 self._lock.release()
                 problem = f"this observer waits: {error}"

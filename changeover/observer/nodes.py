@@ -22,10 +22,8 @@ from changeover.analysis.window import ALL_GATEWAYS, MAIN_GATEWAY, Sample
 from changeover.domain.gateway_nodes import Fleet, GatewayNode, not_heard_of
 from changeover.domain.messages import Severity
 from changeover.domain.routing import RoutingState
-from changeover.errors import EnvironmentProblem
+from changeover.observer.addresses import Addresses
 from changeover.observer.notices import Notices
-from changeover.observer.throttle import LogOnce
-from changeover.site.node_addresses import Book
 from changeover.site.site import Site
 from changeover.store import fleet_sums, gateway_nodes, samples
 from changeover.store.covering import SECOND
@@ -124,7 +122,7 @@ class Nodes:
         self._asked = float("-inf")
         self._told: set[str] = set()
         self._reached: dict[str, int] = {}
-        self._log, self._book = LogOnce(), Book(site.home.gateway_files, site.migration)
+        self._addresses = Addresses(site.store, site.migration, site.home.gateway_files)
         self._summed, self._late, self._has_begun = 0, _NEVER, False
 
     @property
@@ -204,18 +202,9 @@ class Nodes:
         # before what takes longer: whoever judges waits for this word
         self._fleet, self._asked = fleet, time.monotonic()
         self._tell(fleet, state)
-        self._keep_addresses(fleet)
+        self._addresses.keep(fleet)
         if fleet.counted:
             self._sum_up()
-
-    def _keep_addresses(self, fleet: Fleet) -> None:
-        """Keep a copy of where the nodes are for when the store is down."""
-        try:
-            self._book.keep(fleet.nodes)
-            self._log.fine("addresses", "where gateway nodes are is kept again")
-        # judging goes on without it
-        except EnvironmentProblem as error:
-            self._log.problem("addresses", f"where gateway nodes are is not kept: {error}")
 
     def _news(self, fleet: Fleet) -> list[Sample]:
         """Return what nodes sent since the last poll."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from changeover.errors import StoreError
+from changeover.observer.addresses import Addresses
 from changeover.observer.leading import WAIT_SECONDS, Leading
 from changeover.observer.service import observe
 from changeover.site.service_main import end_when_amended
@@ -20,13 +21,15 @@ LOG = logging.getLogger("changeover.observer")
 
 
 def serve(
-    leading: Leading | None, site_of: Callable[[], Site], *, api_url: str = ""
+    leading: Leading | None, site_of: Callable[[], Site], *, addresses: Addresses,
+    api_url: str = "",
 ) -> None:
     """Observe until SIGTERM or SIGINT.
 
     Args:
         leading: The lead to wait for; None where there is one observer only.
         site_of: Opens the migration with the plan that is in force when it begins.
+        addresses: Keeps where gateway nodes are, while it waits.
         api_url: Prefect's API; empty: no recovery.
 
     Raises:
@@ -43,7 +46,7 @@ def serve(
         end_when_amended(site)
         observer.run()
         return
-    led = _led_site(leading, site_of, stop)
+    led = _led_site(leading, site_of, addresses, stop)
     if led is None:
         return
     end_idle_transactions(led.store)
@@ -59,10 +62,10 @@ def serve(
 
 
 def _led_site(
-    leading: Leading, site_of: Callable[[], Site], stop: threading.Event
+    leading: Leading, site_of: Callable[[], Site], addresses: Addresses, stop: threading.Event
 ) -> Site | None:
     """Wait for the lead, and return the migration with the plan of that moment; None at the end."""
-    while leading.wait(stop):
+    while leading.wait(stop, addresses.follow):
         try:
             # before the plan: an older digest only has the process begin once more
             leading.digest = leading.plan_digest()

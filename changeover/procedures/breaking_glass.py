@@ -142,7 +142,7 @@ def _told(node: NodeAddress, call: BreakGlassCall, token: str) -> Told:
 
 
 def _read(node: NodeAddress, status: int, found: dict[str, Any]) -> Told:
-    """Return what a node's answer says."""
+    """Return what a node's answer says; only the one that was meant can say that it is done."""
     named = replace(node, name=node.name or str(found.get("node", ""))[:63])
     error = str(found.get("error", ""))[:MOST_SHOWN]
     if status == 409:
@@ -152,6 +152,9 @@ def _read(node: NodeAddress, status: int, found: dict[str, Any]) -> Told:
     if status != 200 or "is_served" not in found:
         return _not_reached(named, f"{error or 'what answers is no gateway node'} "
                             f"(status {status}, {node.url})")
+    meant = BreakGlassCall("", "", node=node.name, migration=node.migration)
+    if other := meant.why_not(str(found.get("node", "")), str(found.get("migration", ""))):
+        return _not_reached(node, f"{other[:MOST_SHOWN]} ({node.url})")
     if not found["is_served"]:
         return Told(named.label, node.url, Reached.UNCONFIRMED,
                     "the routes lead to the baseline, but its Envoy does not say that it has them")

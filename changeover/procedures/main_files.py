@@ -2,6 +2,7 @@
 
 A flow on the main machine writes `rollback.sh` and the note of a retired baseline itself. One on
 another machine cannot: the main machine's observer does it, by what the flow noted in the store.
+So it does on a machine that was set up anew after its disk was lost.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class MainFiles:
             self._write_way_back(cutover)
         elif site.plan.phase(PhaseKind.DEPRECATION) is not None and baseline.is_retired(site):
             retirement_note.note(site.home.gateway_files, site.plan, now=clock.now())
+        # only now: a machine that was set up anew has no note before
+        retirement_note.know(site.home.gateway_files)
 
     def _write_way_back(self, cutover: Cutover) -> None:
         site = self._site

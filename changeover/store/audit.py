@@ -15,10 +15,10 @@ from sqlalchemy import String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.audit import AuditEvent, NewEvent
+from changeover.domain.storable import storable
 from changeover.domain.tokens import without_tokens
 from changeover.store.base import Base, NameKey
 from changeover.store.engine import Store
-from changeover.store.text import storable
 from changeover.store.upserts import upsert_of
 
 

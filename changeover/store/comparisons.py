@@ -24,11 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.comparisons import Compared, Rescored
+from changeover.domain.storable import storable
 from changeover.store import compared_sums, divergences, place_counts
 from changeover.store.base import Base, Name, NameKey, RowId
 from changeover.store.divergences import DivergenceRow
 from changeover.store.engine import Store
-from changeover.store.text import storable
 from changeover.store.upserts import add_in
 
 

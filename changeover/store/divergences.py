@@ -12,10 +12,10 @@ from sqlalchemy import String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.comparisons import FURTHER, LONGEST_PLACE, Compared, Example, Place
+from changeover.domain.storable import storable
 from changeover.store.base import Base, NameKey
 from changeover.store.engine import Store
 from changeover.store.place_counts import NO_ANSWER, hash_of
-from changeover.store.text import storable
 from changeover.store.upserts import chunks
 
 

@@ -11,9 +11,9 @@ from changeover.domain.audit import Author
 from changeover.domain.messages import Message, Severity
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Change, Mode
+from changeover.domain.storable import storable
 from changeover.store import audit, messages, rollbacks, routing
 from changeover.store.engine import Store
-from changeover.store.text import storable
 
 
 @given(st.text(st.characters(), max_size=10) | st.text("\0\ud800\udcffaé", max_size=5))

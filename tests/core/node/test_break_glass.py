@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import ssl
@@ -15,7 +16,7 @@ import pytest
 
 from changeover import clock
 from changeover.console.limiting import MOST_AT_ONCE
-from changeover.domain.break_glass import BreakGlassCall
+from changeover.domain.break_glass import LONGEST_REASON, BreakGlassCall
 from changeover.domain.own_moves import LOST
 from changeover.domain.routing import Mode
 from changeover.machine import trust
@@ -26,7 +27,9 @@ from changeover.procedures import breaking_glass, retirement_note
 from changeover.procedures.breaking_glass import Reached, Told
 from changeover.site.node_addresses import NodeAddress
 from tests.core.node.test_judging import Node
+from tests.integration.conftest import make_plan
 from tests.support.certificates import Authority
+from tests.support.commands import changeover
 from tests.support.processes import free_port
 
 CLIENT = httpx.Client(trust_env=False, verify=False)  # noqa: S501  to read authorities takes long
@@ -42,6 +45,8 @@ def opened(node: Node, shown: Fresh | None = None) -> Iterator[str]:
     """Open a node's break glass; yields where."""
     port = free_port()
     url = f"http{'s' if shown else ''}://127.0.0.1:{port}/break-glass"
+    # as the node does when it reads a plan
+    retirement_note.foresee(node.gateway.files, node.plan)
     node.card.plan = node.plan
     assert node.card.moves is not None
     opening = Opening(("127.0.0.1", port), TOKEN, url, shown)
@@ -156,6 +161,86 @@ def test_a_baseline_that_was_retired_and_is_not_well_gets_nobody(tmp_path: Path)
         assert "was retired" in post(url, knows_baseline=True).json()["error"]
         retirement_note.forget(node.gateway.files)
         assert post(url, knows_baseline=True).status_code == 200
+
+
+def test_a_node_that_has_no_plan_yet_asks_the_baseline_that_it_knew(tmp_path: Path) -> None:
+    """It was started while the store is away; a plan that retires nothing has it ask nobody."""
+    node = Node(tmp_path, Mode.CANDIDATE_ONLY, **RETIRABLE)
+    with opened(node) as url:
+        node.card.plan = None
+        assert "may have been retired" in post(url).json()["error"]
+        assert node.gateway.journal() is None
+        retirement_note.foresee(node.gateway.files, make_plan())
+        assert post(url).status_code == 200
+
+
+def test_a_main_machine_that_was_set_up_anew_has_nodes_ask_the_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its note may be lost with its disk; once its observer has asked the store, it knows."""
+    for name in ("edge", "main"):
+        (tmp_path / name).mkdir()
+    node = Node(tmp_path / "edge", Mode.CANDIDATE_ONLY, **RETIRABLE)
+    main = Node(tmp_path / "main", Mode.CANDIDATE_ONLY, **RETIRABLE)
+    with opened(node) as url:
+        def said() -> str:
+            monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+            return changeover(tmp_path / "main", "rollback", "--break-glass", "--reason", "x",
+                              "--migration", "bench", "--node", url, code=6)
+
+        assert "is not well, and may have been retired" in said()
+        assert main.gateway.journal() is not None and node.gateway.journal() is None
+        retirement_note.know(main.gateway.files)
+        # its Envoy does not run here
+        assert "edge-1 was asked, but is not confirmed" in said()
+    assert node.gateway.journal() is not None
+
+
+ODD = "wrong \0 sums \udcff\ud800"
+
+
+def test_odd_characters_keep_nobody_from_being_sent_back(
+    node: Node, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are told by their number: at the node, in its journal and in what it says of itself."""
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    call = BreakGlassCall(ODD * 500, f"ann {ODD}")
+    told, = breaking_glass.everywhere([NodeAddress("edge-1", url, "bench")], call)
+    assert told.result is Reached.UNCONFIRMED
+    journal = node.gateway.journal()
+    assert journal is not None and journal["actor"] == r"ann wrong \x00 sums \udcff\ud800"
+    assert len(journal["reason"]) == LONGEST_REASON
+    assert plain(node.card.problems)
+
+
+def test_odd_characters_of_a_journal_or_a_program_silence_no_node(node: Node, url: str) -> None:
+    """`rollback.sh` and older releases write journals, and anybody may ask over HTTP."""
+    body = json.dumps({"reason": ODD, "actor": "ann"}).encode()
+    answer = CLIENT.post(url, content=body, headers={"authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200 and plain(answer.json()["reason"])
+    journal = node.gateway.journal()
+    assert journal is not None
+    node.gateway.files.journal.write_text(json.dumps(journal | {"reason": ODD}))
+    assert plain(node.card.problems)
+    assert node.card.moves is not None and plain(node.card.moves.waiting()[0]["reason"])
+
+
+def plain(text: str) -> bool:
+    """Whether it has a reason that every database and every file takes."""
+    return r"wrong \x00 sums \udcff\ud800" in text and bool(text.encode())
+
+
+@pytest.mark.parametrize("meant", [
+    ("edge-2", "bench"), ("edge-1", "shop"), ("", "shop")])
+def test_only_the_node_that_is_meant_can_say_that_it_is_done(
+    url: str, meant: tuple[str, str]
+) -> None:
+    """One that answers for another node or migration is not the one whose users go back."""
+    answer = post(url).json() | {"is_served": True}
+    name, migration = meant
+    told = breaking_glass._read(NodeAddress(name, url, migration), 200, answer)
+    assert told.result is Reached.NOT_REACHED and told.detail.startswith("this ")
+    assert breaking_glass._read(NodeAddress("", url, "bench"), 200, answer).is_good
 
 
 def test_tls_by_a_certificate_that_is_renewed(

@@ -13,7 +13,14 @@ from changeover.errors import ChangeoverError, PublishFailed, Refused
 from changeover.gateway.absent import AbsentGateway
 from changeover.gateway.protocol import Answer
 from changeover.plan.procedures import BackupSpec, PreconditionsSpec
-from changeover.procedures import fleet, main_files, preconditions, preparation, traffic
+from changeover.procedures import (
+    fleet,
+    main_files,
+    preconditions,
+    preparation,
+    retirement_note,
+    traffic,
+)
 from changeover.procedures.rollback_analysis import LOG_ELSEWHERE, _parts
 from changeover.procedures.rollback_steps import quarantine_files
 from changeover.site.elsewhere import Away
@@ -76,6 +83,13 @@ def test_a_clean_up_of_folders_that_are_not_here_is_no_clean_up(away: Site) -> N
     assert "changeover cleanup --yes" in str(refused.value)
 
 
+def following(site: Site) -> main_files.MainFiles:
+    """Return the main machine's files as its observer keeps them."""
+    # as the observer does at its start
+    site.home.gateway_files.root.mkdir(parents=True, exist_ok=True)
+    return main_files.MainFiles(site)
+
+
 def test_the_main_machine_writes_the_script_that_a_flow_elsewhere_could_not(
     site: Site, away: Site
 ) -> None:
@@ -85,7 +99,7 @@ def test_the_main_machine_writes_the_script_that_a_flow_elsewhere_could_not(
     said = preparation.write_way_back(run)
     assert said.startswith("the observer of `changeover up` writes rollback.sh on its machine")
     preparation.renew_way_back(run, ["lever"])
-    files = main_files.MainFiles(site)
+    files = following(site)
     files.follow()
     script = site.home.root / "rollback" / run.subject / "rollback.sh"
     assert script.exists()
@@ -94,13 +108,27 @@ def test_the_main_machine_writes_the_script_that_a_flow_elsewhere_could_not(
     assert not script.exists()  # nothing changed since
 
 
+def test_a_machine_that_is_set_up_anew_is_told_whether_the_baseline_was_retired(
+    site: Site, away: Site
+) -> None:
+    """Until its observer has asked the store, a missing note says nothing."""
+    files = site.home.gateway_files
+    assert not retirement_note.is_known(files)
+    following(site).follow()
+    assert retirement_note.is_known(files) and not files.retired.exists()
+    begun(away)
+    files.retired_known.unlink()
+    following(site).follow()
+    assert retirement_note.is_known(files)
+
+
 def test_a_flow_on_the_main_machine_leaves_nothing_to_its_observer(site: Site) -> None:
     """It has written the script itself."""
     run = begun(site)
     preparation.write_way_back(run)
     script = site.home.root / "rollback" / run.subject / "rollback.sh"
     script.unlink()
-    main_files.MainFiles(site).follow()
+    following(site).follow()
     assert not script.exists()
 
 

@@ -11,8 +11,10 @@ import pytest
 from changeover.domain.routing import Mode
 from changeover.machine.break_glass_token import TOKEN_VARIABLE
 from changeover.site import node_addresses
+from changeover.site.home import Home
 from changeover.store import audit, rollbacks
 from tests.integration.node.conftest import Begin, Fleet, Link, Node, link_of
+from tests.integration.node.test_judges import spare_judge
 from tests.support.commands import changeover
 from tests.support.processes import free_port, wait_for
 
@@ -24,6 +26,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 @pytest.fixture
 def away(begin: Begin) -> tuple[Fleet, Link]:
     """Three nodes and the main machine at 50 %, none of which reaches the database any more.
+
+    A spare observer that only waits knows the nodes as well.
 
     The third one's agent was killed: its Envoy serves on, and nothing answers for it.
     """
@@ -38,7 +42,10 @@ def away(begin: Begin) -> tuple[Fleet, Link]:
         node.wait_ready()
     fleet.start_observer()
     fleet.move(Mode.GRADUAL, 5000)
-    wait_for(lambda: len(node_addresses.read(fleet.home.gateway_files)) == 3, what="addresses")
+    spare_judge(fleet)
+    for home in (fleet.home, Home(fleet.directory / "spare" / "home")):
+        wait_for(lambda home=home: len(node_addresses.read(home.gateway_files)) == 3,
+                 what="addresses")
     nodes[2].kill()
     link.is_cut = True
     return fleet, link
@@ -118,7 +125,7 @@ def test_from_another_machine_by_address(
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     said = changeover(
         tmp_path / "elsewhere", "rollback", "--break-glass", "--reason", "wrong sums",
-        "--node", f"http://127.0.0.1:{port}")
+        "--migration", "bench", "--node", f"http://127.0.0.1:{port}")
     assert "edge-1: its users are at the baseline" in said
     assert "everyone of 1 of 1 nodes is at the baseline" in said
     wait_for(lambda: fleet.state().epoch == 1, what="everyone goes back")
@@ -155,6 +162,18 @@ def test_what_opens_break_glass_is_checked(
         "--migration", "shop", "--name", "edge-1", *options,
         code=7 if "no.pem" in options else 2)
     assert problem in said
+
+
+def test_a_node_that_is_named_by_address_belongs_to_a_migration(tmp_path: Path) -> None:
+    """Its users may be another migration's; a home that knows its own need not be told."""
+    options = ("rollback", "--break-glass", "--reason", "x", "--node", "http://127.0.0.1:1")
+    said = changeover(tmp_path, *options, code=2)
+    assert "it is not known whose node this is" in said and "--migration NAME" in said
+    assert "was not reached" in changeover(tmp_path, *options, "--migration", "shop", code=6)
+    Home(tmp_path).save_settings({"migration": "shop"})
+    assert "was not reached" in changeover(tmp_path, *options, code=6)
+    said = changeover(tmp_path, *options, "--migration", "other", code=2)
+    assert "this home has the users of shop, not of other" in said
 
 
 def test_nodes_are_named_for_break_glass_only(tmp_path: Path) -> None:
