@@ -36,9 +36,19 @@ FILES_SECONDS = 3.0
 def parts(
     site: Site, log: LogOnce, stop: threading.Event
 ) -> list[tuple[str, Callable[[], None]]]:
-    """Return the observer's part that follows the store, where anybody can be elsewhere."""
-    is_needed = site.gateway.is_here and can_lead(site.store)
-    return [("main gateway", lambda: MainGateway(site, log).follow(stop))] if is_needed else []
+    """Return the observer's parts that follow the store, where anybody can be elsewhere."""
+    if not site.gateway.is_here or not can_lead(site.store):
+        return []
+    return [("main gateway", lambda: MainGateway(site, log).follow(stop)),
+            # a part of its own: a disk or a target that hangs must not keep users where they are
+            ("files of a flow elsewhere", lambda: _follow_files(site, log, stop))]
+
+
+def _follow_files(site: Site, log: LogOnce, stop: threading.Event) -> None:
+    files = MainFiles(site)
+    while not stop.is_set():
+        log.run("files of a flow elsewhere", files.follow)
+        stop.wait(FILES_SECONDS)
 
 
 class MainGateway:
@@ -51,7 +61,6 @@ class MainGateway:
 
     def __init__(self, site: Site, log: LogOnce) -> None:
         self._site, self._log, self._throttle = site, log, Throttle()
-        self._files = MainFiles(site)
         self._wake, self._said = threading.Event(), float("-inf")
         self._signed: tuple[tuple[int, int] | None, str] = None, ""
         self._served: tuple[int, int] | None = None
@@ -63,8 +72,6 @@ class MainGateway:
         threading.Thread(target=listening.run, args=(stop,), daemon=True).start()
         while not stop.is_set():
             self._log.run("the main gateway", self._step)
-            if self._throttle.is_due("files", FILES_SECONDS):
-                self._log.run("files of a flow elsewhere", self._files.follow)
             self._wake.wait(POLL_SECONDS)
             self._wake.clear()
 

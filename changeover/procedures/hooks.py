@@ -2,13 +2,17 @@
 
 1. A lever's step is noted as begun before it is pulled: a rollback from then on undoes it.
 2. Then it is seen that no rollback has come: one that comes later finds the note.
-3. `rollback.sh` is written anew, with the lever that undoes this one.
-4. The lever is pulled, with a key by which its receiver can refuse to act twice.
-5. What came of it is noted. A kill before that repeats 2 to 5 with the same key.
+3. `rollback.sh` is written anew, here and in the store, with the lever that undoes this one.
+4. It is seen once more that no rollback has come: a rollback waits from 1 on for as long as the
+   lever may take, not for a disk or a store that is slow.
+5. The lever is pulled, with a key by which its receiver can refuse to act twice.
+6. What came of it is noted. A kill before that repeats 2 to 6 with the same key.
+7. `rollback.sh` is copied to the plan's target, which may hang without harm by then.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from changeover import clock
@@ -60,12 +64,40 @@ def retry_at(run: CutoverRun, hook: Hook) -> datetime | None:
     return known.ended_at + hook.spec.retry_after
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A hook that was noted as begun. `was_pulled`: an earlier attempt may have acted."""
+
+    run: CutoverRun
+    hook: Hook
+    attempt: int
+    was_pulled: bool
+
+    def refuse_after_rollback(self) -> None:
+        """See that no rollback has come; else note that this attempt did nothing.
+
+        Raises:
+            StaleEpoch: One has come; nothing was done.
+        """
+        try:
+            self.run.current_state()
+        except StaleEpoch as stale:
+            said = f"{self.hook.title} was not done because {stale.what}"
+            facts = facts_of(self.hook, self.attempt, is_pulled=self.was_pulled)
+            self.run.save(self.hook.step, StepStatus.FAILED, said, data=facts)
+            raise
+
+
 def begin(run: CutoverRun, hook: Hook) -> int:
     """Note that a hook begins, and return which attempt it is.
 
     Raises:
         StaleEpoch: A rollback came first; nothing was done.
     """
+    return _begin(run, hook).attempt
+
+
+def _begin(run: CutoverRun, hook: Hook) -> _Begun:
     # a rollback that came before: nothing is noted, so nothing will have to be undone
     run.current_state()
     known = run.known(hook.step)
@@ -76,16 +108,10 @@ def begin(run: CutoverRun, hook: Hook) -> int:
     facts = facts_of(hook, attempt, is_pulled=True)
     # noted before it acts: a rollback from here on knows that there is something to undo
     run.save(hook.step, StepStatus.BEGUN, said, data=facts)
-    # 2. above: whoever rolls back from here on finds the note
-    try:
-        # a rollback that came before the note has not seen it
-        run.current_state()
-    except StaleEpoch as stale:
-        said = f"{hook.title} was not done because {stale.what}"
-        facts = facts_of(hook, attempt, is_pulled=was_pulled)
-        run.save(hook.step, StepStatus.FAILED, said, data=facts)
-        raise
-    return attempt
+    begun = _Begun(run, hook, attempt, was_pulled)
+    # 2. above: whoever rolls back from here on finds the note, and one from before has not seen it
+    begun.refuse_after_rollback()
+    return begun
 
 
 def pull(run: CutoverRun, hook: Hook) -> str:
@@ -94,10 +120,12 @@ def pull(run: CutoverRun, hook: Hook) -> str:
     Raises:
         StaleEpoch: A rollback came first; the lever was not pulled.
     """
-    attempt = begin(run, hook)
+    begun = _begin(run, hook)
     try:
         # the script must know of this lever before it acts: perhaps nothing else is left then
         preparation.renew_way_back(run, undo_levers(run))
+        # 4. above: that may have taken longer than a rollback waits
+        begun.refuse_after_rollback()
         # the same in every attempt: by it the lever's receiver refuses to act twice
         occasion = f"{run.subject} {hook.step}"
         problem = pull_lever(
@@ -105,7 +133,9 @@ def pull(run: CutoverRun, hook: Hook) -> str:
     # without a way back nothing is done
     except EnvironmentProblem as error:
         problem = str(error)
-    return end(run, hook, attempt, problem)
+    said = end(run, hook, begun.attempt, problem)
+    preparation.copy_way_back(run)
+    return said
 
 
 def end(run: CutoverRun, hook: Hook, attempt: int, problem: str) -> str:

@@ -30,7 +30,7 @@ class MainFiles:
         self._written: tuple[int, tuple[str, ...]] | None = None
 
     def follow(self) -> None:
-        """Write what a flow elsewhere left to this machine.
+        """Write what a flow elsewhere left to this machine; takes as long as the target may.
 
         Raises:
             EnvironmentProblem: The script cannot be written; the former one stays.
@@ -59,3 +59,5 @@ class MainFiles:
         retirement_note.forget(site.home.gateway_files)
         preparation.renew_way_back(run, wanted[1])
         self._written = wanted
+        # the target may be a folder of this home, which a flow elsewhere cannot write
+        preparation.copy_way_back(run)

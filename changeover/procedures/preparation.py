@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from changeover.backup.from_plan import items_of, refuse_scratch, servers_of, ta
 from changeover.backup.items import Progress
 from changeover.backup.make import make_backup
 from changeover.domain.procedures import StepStatus
-from changeover.errors import ChangeoverError, EnvironmentProblem, Refused
+from changeover.errors import ChangeoverError, EnvironmentProblem, Refused, StoreError
 from changeover.plan.units import format_size
 from changeover.procedures import retirement_note, rollback_script, sharing
 from changeover.procedures.steps import CutoverRun, Found
 from changeover.site.site import Site
 from changeover.store import main_gateways
 
+LOG = logging.getLogger("changeover.preparation")
 WAY_BACK, ELSEWHERE = "rollback.sh", "elsewhere"
 """The step that writes the script, and the fact that a flow on another machine could not."""
 
@@ -66,8 +68,11 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
 def renew_way_back(run: CutoverRun, undo: Sequence[str]) -> None:
     """Write `rollback.sh` anew, with the levers that undo what hooks did, newest first.
 
+    Here and in the store only: a lever waits for it, and a target may hang (`copy_way_back`).
+
     Raises:
         EnvironmentProblem: It cannot be written; the former one stays.
+        StoreError: It cannot be saved.
     """
     site = run.site
     # the main machine's observer does it within seconds: see `main_files`
@@ -75,7 +80,20 @@ def renew_way_back(run: CutoverRun, undo: Sequence[str]) -> None:
         return
     rollback_script.write_rollback_script(
         site.plan, site.home.gateway_files, _folder(run), undo=undo)
-    _share_way_back(run)
+    _save_way_back(run)
+
+
+def copy_way_back(run: CutoverRun) -> None:
+    """Copy the script and what lies beside it to the plan's target, for a time at most.
+
+    Nothing is raised: what was done before counts, and what is left is copied with the next report.
+    """
+    try:
+        problem = sharing.deliver(run.site)
+    except StoreError as error:
+        problem = f"rollback.sh is not copied: {error}"
+    if problem:
+        LOG.warning(problem)
 
 
 def _folder(run: CutoverRun) -> Path:
@@ -103,14 +121,15 @@ def write_way_back(run: CutoverRun) -> str:
     found = run.once(WAY_BACK, write)
     if found.status is not StepStatus.DONE:
         raise EnvironmentProblem(found.detail)
-    _share_way_back(run)
+    _save_way_back(run)
+    copy_way_back(run)
     return found.detail
 
 
-def _share_way_back(run: CutoverRun) -> None:
-    """Share the script and what lies beside it, for the day on which this disk is gone."""
+def _save_way_back(run: CutoverRun) -> None:
+    """Save the script and what lies beside it, for the day on which this disk is gone."""
     folder = f"rollback/{run.site.migration}-{run.subject}"
-    sharing.share(run.site, {
+    sharing.save(run.site, {
         f"{folder}/{name}": (_folder(run) / name).read_bytes()
         for name in rollback_script.FILES if (_folder(run) / name).exists()})
 

@@ -39,14 +39,26 @@ def share(site: Site, contents: Mapping[str, str | bytes]) -> str:
     Raises:
         StoreError: They cannot be saved.
     """
+    problems = [save(site, contents)]
+    if problem := deliver(site):
+        LOG.warning(problem)
+        problems.append(problem)
+    return "; ".join(filter(None, problems))
+
+
+def save(site: Site, contents: Mapping[str, str | bytes]) -> str:
+    """Save files in the store, and copy none: `deliver` does. Arguments and answer as of `share`.
+
+    Raises:
+        StoreError: They cannot be saved.
+    """
     packed = {name: text.encode() if isinstance(text, str) else text
               for name, text in contents.items()}
     left_out = shared_files.save(site.store, site.migration, packed, now=clock.now())
-    problems = [f"{name} is too large for the store" for name in left_out]
-    problems += filter(None, [deliver(site)])
-    for problem in problems:
+    problem = "; ".join(f"{name} is too large for the store" for name in left_out)
+    if problem:
         LOG.warning(problem)
-    return "; ".join(problems)
+    return problem
 
 
 def deliver(site: Site) -> str:

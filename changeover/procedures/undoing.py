@@ -33,6 +33,10 @@ def _undo_all(run: RollbackRun) -> Found:
     for each in left(run.site):
         # one by one: what was done last may rest on what was done before it
         _until_settled(run, each)
+        # its process found the rollback before it pulled the lever, and says so by now
+        if (each.subject, each.step) not in {
+                (found.subject, found.step) for found in left(run.site)}:
+            continue
         problem = _undo(run, each)
         if problem:
             problems.append(f"{each.step}: {problem}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,22 +15,23 @@ import pytest
 
 from changeover import clock
 from changeover.domain.audit import Author
-from changeover.domain.hooks import Hook, When
+from changeover.domain.hooks import Hook, When, facts_of
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.errors import Refused, StaleEpoch
 from changeover.plan.model import Plan
-from changeover.procedures import amending, hooks, undoing
+from changeover.plan.targets import ReportsSpec
+from changeover.procedures import amending, hooks, preparation, undoing
 from changeover.procedures.hook_log import begun, left
 from changeover.procedures.steps import CutoverRun, RollbackRun
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import audit, cutovers, plans, rollbacks, routing, steps
+from changeover.store import audit, cutovers, plans, rollbacks, routing, shared_files, steps
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.support.killing import each_kill
-from tests.support.processes import meanwhile
+from tests.support.processes import LONGEST_PAUSE, meanwhile
 
 ONCE = ('grep -qsx "$CHANGEOVER_IDEMPOTENCY_KEY" {keys} || '
         '{{ echo "$CHANGEOVER_IDEMPOTENCY_KEY" >> {keys}; echo {name} >> {acts}; }}')
@@ -180,6 +183,62 @@ def test_a_lever_is_not_pulled_behind_a_rollbacks_back(
     assert acts(tmp_path) == []
     assert undoing.undo_hooks(back[0]) == ""
     assert acts(tmp_path) == []
+
+
+def test_a_lever_is_not_pulled_when_a_rollback_came_while_the_script_was_written(
+    run: CutoverRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take longer than a rollback waits: the last look is right before the lever."""
+    write = preparation.rollback_script.write_rollback_script
+
+    def and_roll_back(*args: Any, **kwargs: Any) -> Path:
+        back.append(rolled_back(run.site))
+        return write(*args, **kwargs)
+
+    back: list[RollbackRun] = []
+    monkeypatch.setattr(preparation.rollback_script, "write_rollback_script", and_roll_back)
+    with pytest.raises(StaleEpoch):
+        hooks.pull(run, hook(run))
+    assert acts(tmp_path) == []
+    assert undoing.undo_hooks(back[0]) == ""
+    assert acts(tmp_path) == []
+
+
+def test_a_rollback_that_waited_does_not_undo_what_was_not_done(
+    run: CutoverRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It found the note of a hook that had begun, which then found the rollback."""
+    hooks.begin(run, hook(run))
+    back = rolled_back(run.site)
+    assert [each.lever for each in left(run.site)] == ["down"]
+
+    def says_so(*_: Any) -> None:
+        run.save(hook(run).step, StepStatus.FAILED, "a rollback came first",
+                 data=facts_of(hook(run), 1, is_pulled=False))
+
+    monkeypatch.setattr(undoing, "_until_settled", says_so)
+    assert undoing.undo_hooks(back) == "nothing is left to undo"
+    assert acts(tmp_path) == []
+
+
+def test_a_target_that_hangs_is_asked_after_the_lever(run: CutoverRun, tmp_path: Path) -> None:
+    """A rollback waits for as long as the lever may take: no target may come before it."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        target = f"ftp://127.0.0.1:{silent.getsockname()[1]}/x"
+        run.site.plan = run.site.plan.model_copy(update={
+            "reports": ReportsSpec(target=target, within=timedelta(seconds=1))})
+
+        def note_who_asks(_done: threading.Event) -> None:
+            silent.settimeout(LONGEST_PAUSE)
+            with silent.accept()[0], (tmp_path / "acts").open("a") as file:
+                file.write("asked\n")
+
+        with meanwhile(note_who_asks):
+            assert hooks.pull(run, hook(run)) == "lever up before gradual-50 passed"
+    assert acts(tmp_path) == ["up", "asked"]
+    assert hooks.progress(run, hook(run)).is_passed
+    names = {each.name for each in shared_files.every(run.site.store, "bench") if each.problem}
+    assert "rollback/bench-cutover-1/rollback.sh" in names
 
 
 def test_an_undo_does_not_overtake_the_lever_that_still_acts(
