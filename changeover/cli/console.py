@@ -36,8 +36,8 @@ TLS in front. Which actions it has: docs/console.md.
 def console(session: Session, /, **asked: Any) -> int:
     """Serve the console on another machine: pages, reports, actions by the store.
 
-    It shares nothing with the main machine but the database. People who go back go by the store;
-    what asks the gateway itself is done at the console of `changeover up`.
+    It shares nothing with the main machine but the database. Users are moved by the store, in
+    which every gateway confirms that it follows.
     """
     from changeover.console.elsewhere import own_home, serve
     from changeover.site.service_main import log_to_stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from changeover.console import effects
@@ -13,15 +12,6 @@ from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
 from changeover.plan.units import format_duration, parse_percent
 from changeover.plan.until import FORMS, longer_by, parse_until
-
-
-def here(closed: Callable[[Situation], str]) -> Callable[[Situation], str]:
-    """Return when an action is closed that asks the gateway itself, and tells what it answered."""
-    def closed_here(situation: Situation) -> str:
-        return closed(situation) if situation.has_gateway else \
-            "not here: the gateway is on another machine; do it at the console of `changeover up`"
-
-    return closed_here
 
 
 def _no_cutover(situation: Situation) -> str:
@@ -304,7 +294,7 @@ ACTIONS = (
         "rollback", "Roll back", Group.BACK, _back_closed, _rolled_back, (_SCOPE,),
         is_danger=True),
     Action(
-        "mode", "Change the mode", Group.EVERYONE, here(_mode_closed), _mode_entered,
+        "mode", "Change the mode", Group.EVERYONE, _mode_closed, _mode_entered,
         (Field("mode", "Mode", _modes),
          Field("percent", "Percent of users", hint="in gradual; empty: the plan's next stage",
                is_needed=False)), seen=_version, is_danger=True),
@@ -334,11 +324,11 @@ ACTIONS = (
         _left_out, (Field("stage", "Stage", _stages),), seen=_skip),
     Action(
         "maintenance-on", "Maintenance on", Group.EVERYONE,
-        here(lambda now: "it is on already" if now.state.maintenance else ""), _closed_for_users,
+        lambda now: "it is on already" if now.state.maintenance else "", _closed_for_users,
         is_danger=True),
     Action(
         "maintenance-off", "Maintenance off", Group.EVERYONE,
-        here(lambda now: "" if now.state.maintenance else "it is off"), _open_for_users,
+        lambda now: "" if now.state.maintenance else "it is off", _open_for_users,
         seen=_maintenance),
     Action(
         "freeze", "Freeze", Group.EVERYONE, lambda _now: "", _frozen,

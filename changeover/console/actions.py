@@ -32,8 +32,7 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 class Situation:
     """What the pages know of the migration at one moment; nothing of it is asked again.
 
-    `ahead` are the stages of the running cutover that can be left out. Without `has_gateway` the
-    gateway is on another machine.
+    `ahead` are the stages of the running cutover that can be left out.
     """
 
     plan: Plan
@@ -47,7 +46,6 @@ class Situation:
     asked: Approval | None = None
     flags: Mapping[str, FlagState] = field(default_factory=dict)
     ahead: tuple[Stage, ...] = ()
-    has_gateway: bool = True
 
 
 class Group(StrEnum):

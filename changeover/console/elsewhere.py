@@ -1,7 +1,6 @@
-"""A console on another machine than the gateway's: the store, and a home for its log, are all.
+"""A console on another machine than the gateway's: the store, and a home of its own, are all.
 
-What goes through the store works here. What asks a gateway does not, and says so; users who go back
-go back by the store, from which every gateway takes it.
+What people do goes through the store, and every gateway confirms there that it follows.
 """
 
 from __future__ import annotations
@@ -9,25 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
+from changeover.console.away import site_elsewhere
 from changeover.console.context import Console
 from changeover.console.serving import run
 from changeover.errors import Refused
-from changeover.gateway.absent import AbsentGateway
 from changeover.site.home import Home
-from changeover.site.site import Site
-from changeover.store import plans
 from changeover.store.engine import Store
-
-
-def site_elsewhere(home: Home, store: Store, migration: str) -> Site:
-    """Return a migration whose gateways are all on other machines.
-
-    Raises:
-        InvalidInput: No such migration.
-        StoreError: The store cannot be used.
-    """
-    gateway = AbsentGateway(home.gateway_files, store, migration)
-    return Site(home, plans.load(store, migration), store, gateway)
 
 
 def own_home(home: Home) -> Home:

@@ -49,8 +49,7 @@ def of_site(site: Site) -> Situation:
         site.plan, now, state, measured, cutover,
         _soaking(site, cutover), pause,
         freezes.active(store, migration, now=now), asked,
-        flags.read(store, migration, site.environment), _ahead(site, cutover),
-        site.gateway.is_here)
+        flags.read(store, migration, site.environment), _ahead(site, cutover))
 
 
 def brief(site: Site) -> Situation:

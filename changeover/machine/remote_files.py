@@ -6,20 +6,19 @@ as s3fs are installed by who needs them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from changeover.errors import ChangeoverError, EnvironmentProblem, Unreachable
 
-T = TypeVar("T")
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|CREDENTIAL|FSSPEC_", re.IGNORECASE)
-_BLOCK = 1 << 20
+_HANGING: dict[tuple[str, str], threading.Thread] = {}
+"""Tries that were given up, by target and name: they may still write what is old by then."""
 _COMMON = "file, s3, gs, abfs, sftp, ftp, smb, webhdfs"
 
 
@@ -66,62 +65,21 @@ class RemoteFiles:
 
         Raises:
             EnvironmentProblem: The protocol's package is missing.
-            Unreachable: It cannot be written within the time, or is not what was written.
+            Unreachable: It cannot be written within the time, or is not what was written. While
+                such a try still hangs in this process, no other one writes the file.
         """
-        def write() -> None:
+        def write(given_up: threading.Event) -> None:
             fs, path = self._place(name)
+            # a newer content may be there by now
+            if given_up.is_set():
+                return
             fs.pipe_file(path, content)
             if bytes(fs.cat_file(path)) != content:
                 raise OSError("what was written reads back differently")
 
-        self._bounded(write, name, "written", seconds)
+        self._bounded(write, name, self.seconds if seconds is None else seconds)
 
-    def put_file(self, name: str, file: Path, sha256: str) -> None:
-        """Copy a file, and read all of it back to see that it has its digest.
-
-        Raises:
-            EnvironmentProblem: The protocol's package is missing.
-            Unreachable: It cannot be written within the time, or its digest differs.
-        """
-        def copy() -> None:
-            fs, path = self._place(name)
-            fs.put_file(str(file), path)
-            if _digest(fs, path) != sha256:
-                raise OSError("what was written reads back differently: its checksum differs")
-
-        self._bounded(copy, name, "written", None)
-
-    def fetch(self, name: str, file: Path) -> None:
-        """Copy a file from there to here.
-
-        Raises:
-            EnvironmentProblem: The protocol's package is missing.
-            Unreachable: It is not there, or cannot be read within the time.
-        """
-        def copy() -> None:
-            fs, path = self._place(name, is_made=False)
-            fs.get_file(path, str(file))
-
-        self._bounded(copy, name, "read", None)
-
-    def folders(self) -> list[str]:
-        """Return the names of the folders there.
-
-        Raises:
-            EnvironmentProblem: The protocol's package is missing.
-            Unreachable: It cannot be read within the time.
-        """
-        def read() -> list[str]:
-            fs, path = self._place("", is_made=False)
-            if not fs.exists(path):
-                return []
-            found = fs.ls(path, detail=True)
-            return sorted(each["name"].rstrip("/").rpartition("/")[2] for each in found
-                          if each["type"] == "directory")
-
-        return self._bounded(read, "", "read", None)
-
-    def _place(self, name: str, *, is_made: bool = True) -> tuple[Any, str]:
+    def _place(self, name: str) -> tuple[Any, str]:
         """Return the file system and a file's path in it, with its folder made."""
         import fsspec
 
@@ -133,42 +91,60 @@ class RemoteFiles:
             self._opened = fsspec.core.url_to_fs(
                 address, use_listings_cache=False, skip_instance_cache=True)
         fs, root = self._opened
-        path = f"{root.rstrip('/')}/{name}".rstrip("/")
-        if is_made:
-            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        path = f"{root.rstrip('/')}/{name}"
+        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         return fs, path
 
     def _bounded(
-        self, work: Callable[[], T], name: str, what: str, seconds: float | None
-    ) -> T:
+        self, work: Callable[[threading.Event], None], name: str, seconds: float
+    ) -> None:
         """Do something, for a time at most; what hangs then is left alone.
+
+        Args:
+            work: What is done; the event says that nobody waits for it any more.
+            name: The file that it writes.
+            seconds: How long it is waited for.
 
         Raises:
             EnvironmentProblem: The protocol's package is missing.
-            Unreachable: It fails, or takes longer.
+            Unreachable: It fails, takes longer, or an earlier try of the file still hangs.
         """
-        if problem := problem_of(self.target):
-            raise EnvironmentProblem(problem, where=self.target)
-        found: list[T] = []
-        failed: list[BaseException] = []
+        self._refuse(name)
+        ended: list[BaseException | None] = []
+        given_up = threading.Event()
 
         def tried() -> None:
             try:
-                found.append(work())
+                work(given_up)
+                ended.append(None)
             # each package has errors of its own: whatever it is, the file is not there
             except Exception as error:  # noqa: BLE001
-                failed.append(error)
+                ended.append(error)
 
         # a thread that no process waits for at its end: a connection may hang for ever
         thread = threading.Thread(target=tried, name="remote files", daemon=True)
         thread.start()
-        thread.join(self.seconds if seconds is None else seconds)
-        if found:
-            return found[0]
-        why = _said(failed[0]) if failed else "no answer in time"
+        thread.join(seconds)
+        # seen once: it may end from one statement to the next
+        error = ended[0] if ended else TimeoutError()
+        if error is None:
+            return
         self._opened = None
-        raise Unreachable(
-            f"{name or 'the folder'} cannot be {what}: {why}", where=self.target,
+        if not ended:
+            given_up.set()
+            _HANGING[self.target, name] = thread
+        raise self._unreachable(name, _said(error) if ended else "no answer in time")
+
+    def _refuse(self, name: str) -> None:
+        if problem := problem_of(self.target):
+            raise EnvironmentProblem(problem, where=self.target)
+        earlier = _HANGING.get((self.target, name))
+        if earlier is not None and earlier.is_alive():
+            raise self._unreachable(name, "an earlier try still hangs, and may yet write it")
+
+    def _unreachable(self, name: str, why: str) -> Unreachable:
+        return Unreachable(
+            f"{name} cannot be written: {why}", where=self.target,
             next_step="See that the place is there and that the credentials in the environment "
             "may use it")
 
@@ -176,14 +152,6 @@ class RemoteFiles:
 def _protocol(target: str) -> str | None:
     found = _PROTOCOL.match(target)
     return found[1].lower() if found else None
-
-
-def _digest(fs: Any, path: str) -> str:
-    digest = hashlib.sha256()
-    with fs.open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _said(error: BaseException) -> str:

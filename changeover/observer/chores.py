@@ -9,6 +9,7 @@ import logging
 import threading
 
 from changeover import clock
+from changeover.domain.procedures import of_cutover
 from changeover.errors import StoreError, Unreachable
 from changeover.gateway.rewritten_files import RewrittenFiles
 from changeover.notify import outbox
@@ -22,7 +23,7 @@ from changeover.site import keyless_status
 from changeover.site.bucket_sums import BucketSums
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import health_results, hours, samples, shared_files, slices
+from changeover.store import cutovers, health_results, hours, samples, shared_files, slices
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -161,4 +162,6 @@ class Chores:
         sums.sum_up(now)
         slices.prune(store, migration, before=int((now - retention.minutes).timestamp()))
         health_results.prune(store, migration, before=now - retention.health)
-        shared_files.prune(store, migration, before=now - retention.of_reports)
+        active = cutovers.active(store, migration)
+        shared_files.prune(store, migration, before=now - retention.of_reports,
+                           running=of_cutover(active.id) if active else "")

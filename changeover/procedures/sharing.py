@@ -1,7 +1,9 @@
-"""Files for everybody: into the store, and to the plan's target; no cutover waits for either.
+"""Files for everybody: into the store, and to the plan's target; neither ends a cutover.
 
-What could not be copied is copied with the next report, and people are told once a day. A process
-that is killed in between leaves files that are not noted as copied, which are copied again.
+Whoever shares waits for the store as for any of its writes, and for the target no longer than
+`reports.within`. What could not be copied is copied with the next report, and people are told once
+a day. A process that is killed in between leaves files that are not noted as copied, which are
+copied again.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from changeover.site.site import Site
 from changeover.store import shared_files
 
 LOG = logging.getLogger("changeover.sharing")
+SHORTEST = 0.5
+"""Seconds that are worth a further file's try."""
 AT_ONCE = 50
 """Files that one try copies: what a month away has left is copied by and by."""
 
@@ -64,6 +68,9 @@ def save(site: Site, contents: Mapping[str, str | bytes]) -> str:
 def deliver(site: Site) -> str:
     """Copy to the plan's target what is not there; return why not all of it is.
 
+    A file that cannot be copied does not keep others from it: it has half of the time that is left
+    while others follow, and comes last at the next try.
+
     Raises:
         StoreError: The store cannot be used.
     """
@@ -76,12 +83,21 @@ def deliver(site: Site) -> str:
     target, until = place_of(site), time.monotonic() + spec.within.total_seconds()
     files = shared_files.unsent(site.store, site.migration, target, most=AT_ONCE)
     remote = RemoteFiles(target, seconds=spec.within.total_seconds())
+    problems: list[str] = []
     for number, file in enumerate(files):
+        left, rest = until - time.monotonic(), len(files) - number
+        # the first file is always tried
+        if number and left < SHORTEST:
+            why = problems[0] if problems else "there was no time for more (`reports.within`)"
+            return _not_copied(site, len(problems) + rest, why)
         try:
-            _copy(site, remote, file, until - time.monotonic())
+            _copy(site, remote, file, left / 2 if rest > 1 else left)
         except ChangeoverError as error:
-            return _not_copied(site, files[number:], str(error))
-    return ""
+            problems.append(str(error))
+            shared_files.note_sent(site.store, file, "", problem=str(error))
+            # what hangs keeps its connection
+            remote = RemoteFiles(target, seconds=spec.within.total_seconds())
+    return _not_copied(site, len(problems), problems[0]) if problems else ""
 
 
 def place_of(site: Site) -> str:
@@ -106,15 +122,14 @@ def _copy(site: Site, remote: RemoteFiles, file: SharedFile, seconds: float) -> 
     # pruned meanwhile
     if found is None:
         return
-    # at least a moment: the first file is always tried
+    # at least a moment, however long the store took
     remote.put(file.name, found[1], seconds=max(0.1, seconds))
     shared_files.note_sent(site.store, found[0], remote.target)
 
 
-def _not_copied(site: Site, files: list[SharedFile], why: str) -> str:
-    for file in files:
-        shared_files.note_sent(site.store, file, "", problem=why)
-    problem = f"{len(files)} files are not copied: {why}"
+def _not_copied(site: Site, count: int, why: str) -> str:
+    """Tell people of files that are not copied, and return the same."""
+    problem = f"{count} files are not copied: {why}"
     # once a day: each report of the night would say the same
     notify(site, f"reports of {site.migration} are not copied", problem, Severity.WARNING,
            key=f"reports-target {clock.now():%F}")

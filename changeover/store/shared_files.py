@@ -7,12 +7,13 @@ whenever its content changes; contents are compressed.
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LargeBinary, String, and_, delete, not_, select, update
+from sqlalchemy import LargeBinary, String, and_, case, delete, func, not_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from changeover.domain.report_files import SharedFile
@@ -24,7 +25,7 @@ from changeover.store.upserts import replace_in
 LARGEST = 32 << 20
 """Bytes of a file; a report of 90 days and every chart has one or two million."""
 MOST_BYTES = 256 << 20
-"""Compressed, of a migration: the oldest go first."""
+"""Compressed, of a migration's reports: the oldest go first."""
 LONGEST_NAME = 200
 PRUNED_AT_ONCE = 100
 
@@ -111,11 +112,16 @@ def find(store: Store, migration: str, name: str) -> tuple[SharedFile, bytes] | 
 
 
 def unsent(store: Store, migration: str, target: str, *, most: int) -> list[SharedFile]:
-    """Return what does not lie at a target as it is now, the newest first."""
+    """Return what does not lie at a target as it is now: the newest first, what failed last.
+
+    What failed comes in any order, so that none of it waits for another one for ever.
+    """
     is_there = and_(
         SharedFileRow.sent_to == target, SharedFileRow.sent == SharedFileRow.sha256)
+    has_failed = SharedFileRow.problem != ""
     query = select(SharedFileRow).where(SharedFileRow.migration == migration, not_(is_there))
     return all_records(store, SharedFile, query.order_by(
+        case((has_failed, 1), else_=0), case((has_failed, func.random()), else_=0),
         SharedFileRow.at.desc(), SharedFileRow.name).limit(most))
 
 
@@ -134,16 +140,28 @@ def note_sent(store: Store, file: SharedFile, target: str, *, problem: str = "")
             .values(**values).execution_options(synchronize_session=False))
 
 
-def prune(store: Store, migration: str, *, before: datetime, most: int = MOST_BYTES) -> int:
-    """Delete files that are older, and the oldest beyond `most` compressed bytes; return how many.
+def prune(
+    store: Store, migration: str, *, before: datetime, most: int = MOST_BYTES, running: str = ""
+) -> int:
+    """Delete files that are older, and the oldest reports beyond a size; return how many.
+
+    Args:
+        store: The store.
+        migration: Whose files they are.
+        before: What was written before it goes.
+        most: Compressed bytes of all reports; what else there is, as `rollback.sh`, does not count.
+        running: The cutover that runs, as `cutover-7`: its files stay; empty for none.
     """
+    own = re.compile(rf"(rollback/)?{re.escape(f'{migration}-{running}')}(?!\d)")
     sizes = select(SharedFileRow.name, SharedFileRow.at, SharedFileRow.packed_size).where(
         SharedFileRow.migration == migration).order_by(SharedFileRow.at.desc(), SharedFileRow.name)
     total, doomed = 0, []
     with store.read() as session:
         for row in session.execute(sizes):
-            total += row.packed_size
-            if row.at < before or total > most:
+            is_report = "/" not in row.name
+            total += row.packed_size if is_report else 0
+            is_doomed = row.at < before or (is_report and total > most)
+            if is_doomed and not (running and own.match(row.name)):
                 doomed.append((row.name, row.at))
     for name, at in doomed[-PRUNED_AT_ONCE:]:
         with store.begin(is_durable=False) as session:

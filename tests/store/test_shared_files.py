@@ -92,6 +92,38 @@ def test_beyond_the_size_the_oldest_go(store: Store) -> None:
     assert shared_files.prune(store, "shop", before=before, most=3_500) == 0
 
 
+def test_what_failed_is_tried_last(store: Store) -> None:
+    """However new it is: it must not keep others from the target."""
+    for number in range(3):
+        shared_files.save(store, "shop", {f"{number}.md": b"x"}, now=NOW + timedelta(hours=number))
+    [newest] = shared_files.unsent(store, "shop", "s3://one", most=1)
+    assert newest.name == "2.md"
+    shared_files.note_sent(store, newest, "", problem="no answer in time")
+    found = shared_files.unsent(store, "shop", "s3://one", most=9)
+    assert [each.name for each in found] == ["1.md", "0.md", "2.md"]
+
+
+def test_the_way_back_is_not_pruned_by_size(store: Store) -> None:
+    """It is the oldest of a cutover, and the first that would go."""
+    noise, way_back = random.Random(1), "rollback/shop-cutover-1/rollback.sh"
+    shared_files.save(store, "shop", {way_back: noise.randbytes(9000)}, now=NOW)
+    later = NOW + timedelta(hours=1)
+    shared_files.save(store, "shop", {"a.md": noise.randbytes(1000)}, now=later)
+    before = NOW - timedelta(days=1)
+    assert shared_files.prune(store, "shop", before=before, most=3_500) == 0
+    assert names(store) == ["a.md", way_back]
+
+
+def test_files_of_the_cutover_that_runs_stay(store: Store) -> None:
+    """However old they are; those of another one, whose number begins alike, do not."""
+    own = {"rollback/shop-cutover-1/rollback.sh", "shop-cutover-1.html"}
+    others = {"rollback/shop-cutover-12/rollback.sh", "shop-cutover-12.html", "shop-status.html"}
+    shared_files.save(store, "shop", dict.fromkeys(own | others, b"x"), now=NOW)
+    later = NOW + timedelta(days=1)
+    assert shared_files.prune(store, "shop", before=later, most=0, running="cutover-1") == 3
+    assert set(names(store)) == own
+
+
 def test_a_damaged_content_is_no_report(store: Store) -> None:
     """What is not what was rendered is not shown as if it were."""
     shared_files.save(store, "shop", {"r.md": b"true"}, now=NOW)

@@ -49,9 +49,7 @@ def collect(scene: Scene, scrape: Scrape) -> None:
     scrape.add(FROZEN, freeze is not None)
     scrape.add(VERSION, state.version)
     scrape.add(EPOCH, state.epoch)
-    # elsewhere nobody asks it: absent, instead of an alarm about what is not known
-    if site.gateway.is_here:
-        scrape.add(IN_SYNC, site.gateway.serving(state).is_current)
+    scrape.add(IN_SYNC, site.gateway.serving(state).is_current)
     scrape.add_buckets(PUBLISH, scene.counters.published())
     scrape.add(FAILURES, scene.counters.publish_failures)
     newest = publications.latest(scene.store, scene.migration)

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from changeover import clock
+from changeover.console.away import site_elsewhere
 from changeover.console.kept import Kept
 from changeover.console.pages import rendering
 from changeover.console.pages.ranges import range_of
@@ -27,7 +28,6 @@ from changeover.console.pages.rendering import Rendered
 from changeover.console.pages.view import Look
 from changeover.console.pages.views import view_of
 from changeover.errors import ChangeoverError, StoreError
-from changeover.gateway.absent import AbsentGateway
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans
@@ -125,9 +125,8 @@ def _site() -> Site:
     if _Worker.site is None:
         found = Home(_Worker.home)
         store = Store.open(found.store_url)
-        gateway = None if _Worker.has_gateway else AbsentGateway(
-            found.gateway_files, store, _Worker.migration)
-        _Worker.site = Site(found, plans.load(store, _Worker.migration), store, gateway)
+        _Worker.site = Site(found, plans.load(store, _Worker.migration), store) \
+            if _Worker.has_gateway else site_elsewhere(found, store, _Worker.migration)
     return _Worker.site
 
 

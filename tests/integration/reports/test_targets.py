@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from os import mkfifo
 from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from changeover import clock
 from changeover.errors import EnvironmentProblem, Unreachable
@@ -196,11 +198,48 @@ def test_a_missing_package_is_named_before_anything_is_tried(tmp_path: Path) -> 
         RemoteFiles("smb://files/x", seconds=2).put("a", b"x")
 
 
-def test_a_file_that_reads_back_differently_was_not_copied(tmp_path: Path) -> None:
-    """A digest decides, not that nothing was raised."""
-    (tmp_path / "a").write_bytes(b"good")
-    remote = RemoteFiles(str(tmp_path / "there"), seconds=60)
-    with pytest.raises(Unreachable, match="checksum differs"):
-        remote.put_file("a", tmp_path / "a", sha256="0" * 64)
-    with pytest.raises(Unreachable, match="nothing cannot be read"):
-        remote.fetch("nothing", tmp_path / "b")
+def test_a_file_that_reads_back_differently_was_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there decides, not that nothing was raised."""
+    def writes_half(self: LocalFileSystem, path: str, content: bytes) -> None:
+        Path(path).write_bytes(content[:2])
+
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", writes_half)
+    with pytest.raises(Unreachable, match="what was written reads back differently"):
+        RemoteFiles(str(tmp_path), seconds=60).put("a", b"good")
+
+
+def test_a_file_that_cannot_be_copied_does_not_keep_older_ones_from_it(
+    store: Store, tmp_path: Path
+) -> None:
+    """A folder has the place of the newest: the others lie there, and it says why it does not."""
+    site = site_with(store, tmp_path, "mine")
+    newest = "zz-newest.md"
+    (tmp_path / "home/mine" / newest).mkdir(parents=True)
+    sharing.share(site, {**REPORT, newest: b"# last"})
+    said = sharing.share(site, {newest: b"# last, again"})
+    assert said.startswith("1 files are not copied: ")
+    found = kept(site)
+    assert "cannot be written" in found.pop(newest)
+    assert set(found.values()) == {"there"}
+    (tmp_path / "home/mine" / newest).rmdir()
+    assert sharing.deliver(site) == ""
+
+
+def test_a_file_that_hangs_leaves_time_for_the_others(store: Store, tmp_path: Path) -> None:
+    """The named pipe in its place has no reader."""
+    site = site_with(store, tmp_path, "mine", within="20s")
+    folder = tmp_path / "home/mine"
+    folder.mkdir(parents=True)
+    mkfifo(folder / "a.md")
+    # of one moment: the first by name is tried first
+    said = sharing.share(site, {"a.md": b"# a", "b.md": b"# b"})
+    assert said.startswith("1 files are not copied: ") and "no answer in time" in said
+    assert kept(site)["b.md"] == "there"
+    with pytest.raises(Unreachable, match="an earlier try still hangs"):
+        RemoteFiles(sharing.place_of(site), seconds=60).put("a.md", b"# newer")
+    # what hung may end now, and nobody finds a newer content replaced
+    with (folder / "a.md").open("rb") as pipe:
+        assert pipe.read() == b"# a"
+    (folder / "a.md").unlink()
