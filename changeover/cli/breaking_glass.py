@@ -128,13 +128,15 @@ def _at_this_gateway(
 
 def _summary(is_here: bool, told: list[Told]) -> str:
     bad = [each.node for each in told if not each.is_good]
+    good = len(told) - len(bad)
     places = ["this machine's gateway"] if is_here and told else []
-    if told:
-        places.append(f"{len(told) - len(bad)} of {len(told)} nodes")
+    if good:
+        places.append(f"{good} of {len(told)} nodes")
     where = f" of {' and '.join(places)}" if places else ""
-    text = f"everyone{where} is at the baseline (break glass); {LATER}"
     if not bad:
-        return text
+        return f"everyone{where} is at the baseline (break glass); {LATER}"
+    text = f"users{where} are at the baseline (break glass); {LATER}" if places else \
+        f"nobody is certainly at the baseline, of {len(told)} nodes"
     return printable(
         f"{text}\nnot certain: {', '.join(bad)}. Until a node follows, its users stay where they "
         "are: run `changeover rollback --break-glass` or rollback.sh there, or take it out of the "

@@ -41,7 +41,7 @@ class Attempts:
             address: Where the request came from.
             at: A clock that never goes back, in seconds.
         """
-        bucket = self._buckets.get(_network(address))
+        bucket = self._buckets.get(network(address))
         if bucket is None:
             return 0.0
         left = _left(bucket, at)
@@ -49,7 +49,7 @@ class Attempts:
 
     def count(self, address: str, at: float) -> None:
         """Count an attempt that made work and led to nothing."""
-        name = _network(address)
+        name = network(address)
         known = self._buckets.pop(name, None)
         left = _left(known, at) if known else float(MOST_AT_ONCE)
         self._buckets[name] = _Bucket(max(0.0, left - 1), at)
@@ -62,8 +62,8 @@ def _left(bucket: _Bucket, at: float) -> float:
     return min(MOST_AT_ONCE, bucket.left + passed / SECONDS_EACH)
 
 
-def _network(address: str) -> str:
-    """Return whose attempts count together: of IPv6 everybody has a whole network."""
+def network(address: str) -> str:
+    """Return what counts together of an address: of IPv6 everybody has a whole network."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -6,9 +6,11 @@ import contextlib
 import json
 import socket
 import threading
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from changeover.console.limiting import network
 from changeover.errors import EnvironmentProblem
 from changeover.machine.trust import Fresh
 
@@ -16,14 +18,38 @@ ASK_SECONDS = 5.0
 """How long one who asks may be silent."""
 LONGEST_SECONDS = 15.0
 """How long a connection may last, whatever comes."""
+HEAD_SECONDS = 2.0
+"""After so long whoever has not sent the head of a request is left."""
 MOST_AT_ONCE = 64
 """Connections at once: a stranger who opens thousands must not use up the machine."""
+MOST_OF_ONE = 8
+"""Of one address: an answer takes milliseconds and ends its connection, so that one that asks, as a
+load balancer, never has so many. Others must not be kept out by one that is silent."""
+MOST_OF_LOOPBACK = 32
+"""Of this machine: all that come over a proxy here have its address."""
 
 
 class Answers(BaseHTTPRequestHandler):
     """One request."""
 
     timeout = ASK_SECONDS
+
+    def setup(self) -> None:
+        """Begin to wait for the head of the request, the handshake of TLS among it."""
+        super().setup()
+        self._head = _timer(HEAD_SECONDS, self.request)
+        self._head.start()
+
+    def parse_request(self) -> bool:
+        """Read the head; what follows has more time."""
+        is_read = super().parse_request()
+        self._head.cancel()
+        return is_read
+
+    def finish(self) -> None:
+        """Wait for nothing any more."""
+        self._head.cancel()
+        super().finish()
 
     def answer(self, status: int, content: dict[str, object], **headers: str) -> None:
         """Send a JSON document."""
@@ -41,6 +67,34 @@ class Answers(BaseHTTPRequestHandler):
         """Log nothing: load balancers ask every second, and strangers whatever they like."""
 
 
+class Slots:
+    """Connections that are open, by address."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, address: str) -> bool:
+        """Count one more connection of an address; return whether there may be one."""
+        name = network(address)
+        is_own = name.startswith("127.") or address == "::1"
+        most = MOST_OF_LOOPBACK if is_own else MOST_OF_ONE
+        with self._lock:
+            is_free = self._open.total() < MOST_AT_ONCE and self._open[name] < most
+            if is_free:
+                self._open[name] += 1
+            return is_free
+
+    def give_back(self, address: str) -> None:
+        """Count one less."""
+        name = network(address)
+        with self._lock:
+            self._open[name] -= 1
+            # strangers come and go
+            if not self._open[name]:
+                del self._open[name]
+
+
 class Server(ThreadingHTTPServer):
     """Answers in threads; closed by `close`."""
 
@@ -49,7 +103,7 @@ class Server(ThreadingHTTPServer):
     def __init__(
         self, address: tuple[str, int], handler: type[Answers], shown: Fresh | None
     ) -> None:
-        self._free = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._slots = Slots()
         self._fresh, self._shown = shown, shown.newest() if shown is not None else None
         super().__init__(address, handler)
 
@@ -67,21 +121,28 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer one more connection, unless there are too many."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._slots.take(client_address[0]):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        # no thread can be started just now: the place must not be lost with it
+        except BaseException:
+            self._slots.give_back(client_address[0])
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer a connection; one that goes on and on is ended."""
-        timer = threading.Timer(LONGEST_SECONDS, _end, (request,))
-        timer.daemon = True
-        timer.start()
+        timer = _timer(LONGEST_SECONDS, request)
         try:
+            timer.start()
             super().process_request_thread(request, client_address)
+        # no thread can be started just now
+        except RuntimeError:
+            self.shutdown_request(request)
         finally:
             timer.cancel()
-            self._free.release()
+            self._slots.give_back(client_address[0])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a connection that ended early, or that is no TLS."""
@@ -117,6 +178,13 @@ def serve(
             next_step=f"End what listens there, or give another with {option}") from error
     threading.Thread(target=server.serve_forever, name=what, daemon=True).start()
     return server
+
+
+def _timer(seconds: float, request: Any) -> threading.Timer:
+    """Return what ends a connection in some seconds, once it is started."""
+    timer = threading.Timer(seconds, _end, (request,))
+    timer.daemon = True
+    return timer
 
 
 def _end(request: Any) -> None:

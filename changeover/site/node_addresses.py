@@ -61,22 +61,49 @@ class Book:
     def __init__(self, files: GatewayFiles, migration: str) -> None:
         self._files, self._migration = files, migration
         self._kept: list[NodeAddress] | None = None
+        self._encrypted: set[str] = set()
+        """Nodes that were reached over TLS once: whoever writes a row later does not undo it."""
 
     def keep(self, nodes: Iterable[GatewayNode]) -> None:
         """Write the nodes down when they are others than before.
 
+        An address that is none is not taken, nor one without TLS of a node that had it before:
+        the one that is known stays. Without the file everything begins anew.
+
         Raises:
             EnvironmentProblem: The file cannot be written.
         """
-        found = [NodeAddress(each.name, each.break_glass_url, self._migration) for each in nodes]
         if self._kept is None:
-            self._kept = read(self._files)
+            self._kept, self._encrypted = read(self._files), _encrypted(self._files)
+        known = {each.name: each.url for each in self._kept if each.migration == self._migration}
+        found = [NodeAddress(each.name, self._url(each, known.get(each.name, "")), self._migration)
+                 for each in nodes]
         if found == self._kept:
             return
-        content = [{"name": each.name, "url": each.url} for each in found]
+        self._encrypted |= {each.name for each in found if each.url.startswith("https:")}
+        content = [{"name": each.name, "url": each.url, "tls": each.name in self._encrypted}
+                   for each in found]
         write_atomically(self._files.nodes, json.dumps(
             {"migration": self._migration, "nodes": content}, indent=1))
         self._kept = found
+
+    def _url(self, node: GatewayNode, known: str) -> str:
+        """Return where a node is asked: what its row says, unless that cannot be trusted."""
+        if not node.break_glass_url:
+            return ""
+        try:
+            url = break_glass_url(node.break_glass_url, node.name)
+        except InvalidInput:
+            return known
+        return known if node.name in self._encrypted and url.startswith("http:") else url
+
+
+def _encrypted(files: GatewayFiles) -> set[str]:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(files.nodes.read_bytes())
+        return {str(each["name"]) for each in found["nodes"]
+                if each.get("tls") or str(each["url"]).startswith("https:")}
+    return set()
 
 
 def break_glass_url(text: str, where: str) -> str:

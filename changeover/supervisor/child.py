@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from changeover.errors import EnvironmentProblem
+from changeover.machine.break_glass_token import TOKEN_VARIABLE
 from changeover.site.home import HOME_VARIABLE
 
 LONGEST_BACKOFF_SECONDS = 5.0
@@ -89,7 +90,7 @@ class Child:
                 told = stack.enter_context(closing(_Told()))
             started = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, env={**os.environ, **self.env},
+                stderr=subprocess.STDOUT, env=self._environment(),
                 # Ctrl-C in the terminal then reaches the supervisor alone, which ends in order
                 cwd=self.directory, start_new_session=True,
                 preexec_fn=told.step_aside if told else None,
@@ -109,6 +110,11 @@ class Child:
     def is_outdated(self) -> bool:
         """Whether its process was taken over and was started with another command."""
         return self.is_adopted and self.digest != self._digest()
+
+    def _environment(self) -> dict[str, str]:
+        """Return what the program inherits: not the token that moves users at every node."""
+        kept = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+        return {**kept, **self.env}
 
     def adopt(self, pid: int, created: float, digest: str = "") -> bool:
         """Take over a process that an earlier supervisor started; return whether it lives."""

@@ -16,6 +16,7 @@ import pytest
 from changeover.domain.routing import System
 from changeover.errors import EnvironmentProblem, Refused, Unreachable
 from changeover.gateway.process import envoy_program
+from changeover.machine.break_glass_token import TOKEN_VARIABLE
 from changeover.machine.environment import FRUGAL
 from changeover.machine.ports import is_free
 from changeover.procedures import levers
@@ -261,3 +262,23 @@ def test_automations_are_off_unless_somebody_wants_them(
     assert stack.prefect_env()[TRIGGERS_VARIABLE] == "false"
     monkeypatch.setenv(TRIGGERS_VARIABLE, "true")
     assert stack.prefect_env()[TRIGGERS_VARIABLE] == "true"
+
+
+def test_no_process_inherits_the_token_for_break_glass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that outlives the supervisor nor any other; the rest of the environment it has.
+    """
+    monkeypatch.setenv(TOKEN_VARIABLE, "0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("OTHER", "there")
+    for outlives in (False, True):
+        log = tmp_path / f"{outlives}.log"
+        child = Child("env", ["/bin/sh", "-c", "env; echo end; exec sleep 60"], log,
+                      {"OWN": "too"}, outlives=outlives)
+        child.start()
+        try:
+            wait_for(lambda log=log: "end\n" in log.read_text(), what="it has started")
+            said = log.read_text()
+        finally:
+            child.end()
+        assert "OTHER=there" in said and "OWN=too" in said and TOKEN_VARIABLE not in said

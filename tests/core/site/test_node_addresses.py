@@ -36,6 +36,35 @@ def test_addresses_are_kept_until_they_change(tmp_path: Path) -> None:
     assert read(files) == []
 
 
+@pytest.mark.parametrize("url", ["http://a b", "file:///etc/passwd", "http://u:p@10.0.0.1:1"])
+def test_an_address_that_is_none_is_not_kept(tmp_path: Path, url: str) -> None:
+    """Whoever writes the row cannot have the command ask just anything; the known one stays."""
+    files = GatewayFiles(tmp_path)
+    book = Book(files, "shop")
+    book.keep([node("edge-1", url)])
+    assert read(files) == [NodeAddress("edge-1", "", "shop")]
+    good = "http://10.0.0.1:8102/break-glass"
+    book.keep([node("edge-1", good)])
+    book.keep([node("edge-1", url)])
+    assert read(files) == [NodeAddress("edge-1", good, "shop")]
+
+
+def test_a_node_that_had_tls_is_not_asked_without(tmp_path: Path) -> None:
+    """Also after a restart, and when its row said nothing meanwhile: the token would be readable.
+    """
+    files, good = GatewayFiles(tmp_path), "https://10.0.0.1:8102/break-glass"
+    Book(files, "shop").keep([node("edge-1", good)])
+    plain = node("edge-1", "http://10.0.0.9:8102/break-glass")
+    Book(files, "shop").keep([plain])
+    assert read(files) == [NodeAddress("edge-1", good, "shop")]
+    Book(files, "shop").keep([node("edge-1", "")])
+    Book(files, "shop").keep([plain])
+    assert read(files) == [NodeAddress("edge-1", "", "shop")]
+    files.nodes.unlink()
+    Book(files, "shop").keep([plain])
+    assert read(files) == [NodeAddress("edge-1", plain.break_glass_url, "shop")]
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"nodes": [{}]}', '{"nodes": 7}'])
 def test_a_copy_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
     """The rest of an emergency goes on without it."""
