@@ -40,7 +40,13 @@ from tasks.prepare import write_way_back
 from tasks.report import publish_gate_table, update_progress
 from tasks.returning import begin_alone
 from tasks.steps import PASSING_TROUBLE, try_again_later
-from tasks.traffic import give_back_share, move_traffic, soaks_again
+from tasks.traffic import (
+    finish_share,
+    give_back_share,
+    move_traffic,
+    note_share_due,
+    soaks_again,
+)
 
 Phase = Callable[[str, int, str], Awaitable[StageDecision]]
 """A phase's flow: given names and ids only, which Prefect shows and keeps."""
@@ -57,6 +63,7 @@ async def pass_stage(migration: str, cutover_id: int, stage: str) -> StageDecisi
             await until_allowed(run, run.site.plan.stage(stage))
         move_traffic(run, stage)
         await update_progress(run)
+        finish_share(run, stage)
         while True:
             finish_routes_back(run, stage)
             if due := await soak(run, stage):
@@ -128,6 +135,8 @@ async def carry_out(run: CutoverRun, stage: str, phase: Phase) -> StageDecision:
                 settled_as = await _promote(run, stage, decision, round_)
             if settled_as is not None and settled_as.action is not StageAction.HOLD:
                 return settled_as
+            if settled_as is None:
+                note_share_due(run, stage, round_)
             hold_stage(run, stage, round_)
             if settled_as is None:
                 give_back_share(run, stage, round_)

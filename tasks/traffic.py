@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from changeover import clock
 from changeover.domain import stages
 from changeover.domain.audit import Author
-from changeover.domain.procedures import StepStatus
-from changeover.domain.routing import Change, RoutingState
-from changeover.domain.stages import change_for
-from changeover.errors import Unreachable
+from changeover.domain.routing import Change
 from changeover.plan.model import Stage
-from changeover.procedures import counting, partial_rollback, traces, traffic
-from changeover.procedures.steps import CutoverRun, Found
+from changeover.procedures import partial_rollback, share_again, traces, traffic
+from changeover.procedures.steps import CutoverRun
 from changeover.site.site import Site
 from changeover.store import cutovers, routing
 from tasks.flow_runs import root_run_id
@@ -35,20 +30,11 @@ def move_traffic(run: CutoverRun, stage: str) -> str:
     if cutovers.stage(run.site.store, run.id, stage) is not None:
         return state.describe()
     spec, begun = run.site.plan.stage(stage), clock.now()
-    state = _give_share(run, spec, f"stage {spec.title} begins")
+    state = share_again.give_share(run, spec, f"stage {spec.title} begins")
     # after the gateway's confirmation: no second of the soak is without users
     cutovers.enter_stage(run.site.store, run.id, spec, now=clock.now())
     traces.began_stage(run, stage, begun)
     return state.describe()
-
-
-def _give_share(run: CutoverRun, stage: Stage, reason: str) -> RoutingState:
-    """Put a stage's share of users on the candidate, as this cutover and this run."""
-    change = change_for(stage, run.site.plan, run.epoch)
-    # another run may have taken the cutover up meanwhile: then this one moves nobody
-    change = replace(change, carried_by=run.carried_by)
-    author = Author(f"cutover {run.id}", reason)
-    return traffic.give_share(run.site, stage, change, author)
 
 
 def has_share(site: Site, stage: Stage) -> bool:
@@ -73,6 +59,16 @@ def soaks_again(run: CutoverRun, stage: str, round_: int) -> bool:
     return not has_share(run.site, run.site.plan.stage(stage))
 
 
+@step(name="note share", task_run_name="note share: {stage}")
+def note_share_due(run: CutoverRun, stage: str, round_: int) -> None:
+    """Save that the stage's users come again, before its round ends.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+    """
+    share_again.note_due(run, stage, round_)
+
+
 @step(name="give back share", task_run_name="give back share: {stage}")
 def give_back_share(run: CutoverRun, stage: str, round_: int) -> str:
     """Move the stage's users again after a rollback of a part, once for each round.
@@ -81,19 +77,18 @@ def give_back_share(run: CutoverRun, stage: str, round_: int) -> str:
         StaleEpoch: A rollback came first.
         PublishFailed: The gateway did not confirm.
     """
-    run.current_state()
-    spec = run.site.plan.stage(stage)
+    return share_again.give(run, stage, round_)
 
-    def move() -> Found:
-        reason = f"stage {spec.title} again, as people decided"
-        state = _give_share(run, spec, reason)
-        return state.describe(), {}
 
-    # once for each round, also when this process is killed before the next line
-    found = run.once(counting.given_again(stage, round_), move)
-    if found.status is not StepStatus.DONE:
-        raise Unreachable(found.detail)
-    return found.detail
+@step(name="finish giving back share", task_run_name="finish giving back share: {stage}")
+def finish_share(run: CutoverRun, stage: str) -> None:
+    """Move the stage's users again where that is due since a run before this one was killed.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+        PublishFailed: The gateway did not confirm.
+    """
+    share_again.finish(run, stage)
 
 
 @step(name="maintenance", task_run_name="maintenance on={is_on}")

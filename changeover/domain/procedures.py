@@ -51,6 +51,22 @@ def routes_back_step(stage: str, round_: int, rechecks: int) -> str:
     return f"routes back of {stage} {round_}.{rechecks}"
 
 
+def due_again_step(stage: str, round_: int) -> str:
+    """Return the name of the step that says that a stage's users come again after a round."""
+    return f"users of {stage} come again {round_}"
+
+
+def again_step(stage: str, round_: int) -> str:
+    """Return the name of the step that gives a stage its share again after a round."""
+    return f"users of {stage} again {round_}"
+
+
+def again_steps(stage: str, rounds: int) -> list[str]:
+    """Return the names of both, of every round before the last of so many."""
+    return [name(stage, each) for each in range(1, rounds)
+            for name in (due_again_step, again_step)]
+
+
 def of_rollback(rollback_id: int) -> str:
     """Return the name under which a rollback's steps are saved."""
     return f"rollback-{rollback_id}"

@@ -23,7 +23,7 @@ from changeover.errors import StoreError
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.traffic import Traffic
 from changeover.procedures.bucket_evidence import hours_of, questions
-from changeover.procedures.counting import as_counted
+from changeover.procedures.counting import as_watched
 from changeover.site.site import Site
 from changeover.store import cutovers
 
@@ -125,7 +125,7 @@ class TriggerEvidence:
         stages = cutovers.stages(site.store, cutover.id) if cutover else []
         # after a rollback the newest stage is still the last one: nobody is compared then
         is_open = bool(stages) and stages[-1].status is not StageStatus.ROLLED_BACK
-        return as_counted(site, stages[-1]) if is_open else None
+        return as_watched(site, stages[-1]) if is_open else None
 
     def _begin(self, record: StageRecord, weight: int) -> _Stage:
         site, end = self._site, clock.now()

@@ -19,7 +19,7 @@ from changeover.observer.polling import SourcePolls
 from changeover.plan.conditions import CheckSpec, OnFail
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
-from changeover.procedures.counting import as_counted
+from changeover.procedures.counting import as_watched
 from changeover.procedures.outlooks import Remembered
 from changeover.site.site import Site
 from changeover.store import cutovers, routing, standings
@@ -81,10 +81,19 @@ class Standings:
             firing = self._early_failure(record, result)
             if firing is not None:
                 found.append(firing)
+        # users may have come again while it was judged
+        if found and not self._is_still(record):
+            return []
+        self._fired.update(_key(record, firing.trigger) for firing in found)
         return found
 
+    def _is_still(self, record: StageRecord) -> bool:
+        present = self._soaking()
+        return present is not None and (
+            (present.round, present.entered_at) == (record.round, record.entered_at))
+
     def _soaking(self) -> StageRecord | None:
-        """Return the stage that soaks with users on the candidate."""
+        """Return the stage that soaks with users on the candidate, and with none about to come."""
         site = self._site
         cutover = cutovers.active(site.store, site.migration)
         stages = cutovers.stages(site.store, cutover.id) if cutover else []
@@ -94,7 +103,7 @@ class Standings:
         # also when nothing is found: the pause is for the next evaluation
         age = (clock.now() - stages[-1].entered_at).total_seconds()
         self.pause = OFTEN_SECONDS if age < OFTEN_FOR_SECONDS else SELDOM_SECONDS
-        return as_counted(site, stages[-1])
+        return as_watched(site, stages[-1])
 
     def _past(self, record: StageRecord) -> Slice:
         known = self._known
@@ -105,7 +114,7 @@ class Standings:
 
     def _early_failure(self, record: StageRecord, result: GateResult) -> Firing | None:
         """Return a gate that failed by complete evidence, once for each soak."""
-        key = record.cutover_id, record.key, record.round, result.gate
+        trigger = f"gate {result.gate}"
         checks = self._site.plan.all_gates[result.gate]
         shown = []
         for each, check in zip(result.results, checks, strict=True):
@@ -114,15 +123,19 @@ class Standings:
                 shown.append(each)
         # one alone may be too little where the gate asks for several
         shown = [each for each in shown if fails_its_gate(each, shown)]
-        if not shown or key in self._fired:
+        if not shown or _key(record, trigger) in self._fired:
             return None
-        self._fired.add(key)
         # a stage that moves a route only takes back that route only
         is_of_route = bool(self._site.plan.stage(record.key).routes)
         scope = shown[0].subset if is_of_route else None
         return Firing(
-            trigger=f"gate {result.gate}", reason=shown[0].reason, at=int(clock.now().timestamp()),
+            trigger=trigger, reason=shown[0].reason, at=int(clock.now().timestamp()),
             evidence={**shown[0].as_evidence(), "stage": record.key}, scope=scope)
+
+
+def _key(record: StageRecord, trigger: str) -> tuple[int, str, int, str]:
+    """Return what names a failure: it is told once for each soak."""
+    return record.cutover_id, record.key, record.round, trigger
 
 
 def _may_be_early(check: CheckSpec) -> bool:

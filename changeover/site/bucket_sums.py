@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from changeover.analysis.sequential.parts import HOUR, into_parts
 from changeover.analysis.sequential.slices import Slice, merged, pack, unpack
 from changeover.analysis.window import ALL_GATEWAYS
+from changeover.domain.procedures import again_steps, of_cutover
 from changeover.domain.slices import PackedSlice
-from changeover.store import cutovers, gateway_nodes, slices
+from changeover.store import cutovers, gateway_nodes, slices, steps
 from changeover.store.engine import Store
 
 PAST = timedelta(days=7)
@@ -67,7 +68,7 @@ class BucketSums:
         """
         last = int((now - SUMMED_UP_AFTER).timestamp()) // HOUR * HOUR
         entered = self._stage_starts()
-        # never across the beginning of a stage: its evidence begins there
+        # never across where a stage begins or its users came again: its evidence begins there
         groups: dict[tuple[str, int, int, int], list[int]] = defaultdict(list)
         store, migration = self.store, self.migration
         for gateway, weight, start, _ in slices.keys(store, migration, end=last):
@@ -118,11 +119,15 @@ class BucketSums:
         cutover = cutovers.latest(self.store, self.migration)
         if cutover is None:
             return []
-        found = []
+        begins, names = [], []
         for each in cutovers.stages(self.store, cutover.id):
-            # rounded up: the second in which it began is partly of before
-            found.append(-int(-each.entered_at.timestamp() // 1))
-        return sorted(found)
+            begins.append(each.entered_at)
+            names += again_steps(each.key, each.round)
+        if names:
+            subject = of_cutover(cutover.id)
+            begins += steps.ends_of(self.store, self.migration, subject, names)
+        # rounded up: the second in which it began is partly of before
+        return sorted(-int(-each.timestamp() // 1) for each in begins)
 
     def _between(self, weight: int, start: datetime, end: datetime) -> Iterable[Slice]:
         # both rounded inwards: a second is counted only when all of it is meant

@@ -232,6 +232,17 @@ def extend_soak(
         return to_record(StageRecord, row)
 
 
+def soak_until_at_least(
+    store: Store, cutover_id: int, key: str, *, until: datetime
+) -> StageRecord:
+    """Let a stage soak until `until`, or for longer where it does already."""
+    with store.begin() as session:
+        lock_in(session, cutover_id)
+        row = _stage_row(session, cutover_id, key)
+        row.soak_until = max(row.soak_until, until)
+        return to_record(StageRecord, row)
+
+
 def next_round(
     store: Store, held: StageRecord, *, until: datetime, now: datetime
 ) -> StageRecord:

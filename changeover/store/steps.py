@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -58,6 +59,17 @@ def all_of(store: Store, migration: str, subject: str) -> list[Step]:
     query = select(StepRow).filter_by(migration=migration, subject=subject)
     in_order = query.order_by(StepRow.number, StepRow.ended_at, StepRow.name)
     return all_records(store, Step, in_order)
+
+
+def ends_of(
+    store: Store, migration: str, subject: str, names: Iterable[str]
+) -> list[datetime]:
+    """Return when those of some steps of a procedure ended that are done."""
+    query = select(StepRow.ended_at).where(
+        StepRow.migration == migration, StepRow.subject == subject,
+        StepRow.name.in_(list(names)), StepRow.status == StepStatus.DONE)
+    with store.read() as session:
+        return list(session.scalars(query))
 
 
 def latest_rehearsal(store: Store, migration: str) -> Step | None:

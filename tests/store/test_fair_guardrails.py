@@ -13,6 +13,7 @@ from changeover import clock
 from changeover.analysis.check import CheckResult
 from changeover.analysis.window import Measurements, Met, Sample, Window
 from changeover.domain.audit import Author
+from changeover.domain.procedures import again_step
 from changeover.domain.routing import Change, System
 from changeover.domain.stages import change_for
 from changeover.domain.verdict import Verdict
@@ -20,7 +21,6 @@ from changeover.gateway.accesslog import Entry
 from changeover.observer.accumulate import Accumulator
 from changeover.plan.guardrails import Guardrail
 from changeover.plan.model import Stage
-from changeover.procedures.counting import given_again
 from changeover.procedures.guardrail_evidence import (
     Seen,
     compared_parts,
@@ -168,7 +168,7 @@ def test_requests_from_before_users_came_again_raise_no_alarm(run: CutoverRun) -
     assert record is not None
     cutovers.next_round(run.site.store, record, until=NOW, now=NOW)
     assert judged(run, half)[Guardrail.CLIENT_ERRORS].verdict is Verdict.FAIL
-    run.once(given_again(half.key, record.round), lambda: ("again", {}))
+    run.once(again_step(half.key, record.round), lambda: ("again", {}))
     assert judged(run, half)[Guardrail.CLIENT_ERRORS].verdict is not Verdict.FAIL
 
 

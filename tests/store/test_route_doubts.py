@@ -15,6 +15,7 @@ from changeover.analysis.gate import StageDecision
 from changeover.analysis.window import Measurements, Sample
 from changeover.domain.audit import Author
 from changeover.domain.instructions import Instruction, InstructionKind
+from changeover.domain.procedures import again_step
 from changeover.domain.rollbacks import Cause
 from changeover.domain.rollout import StageAction
 from changeover.domain.routing import Change, Mode
@@ -23,7 +24,6 @@ from changeover.errors import PublishFailed
 from changeover.gateway.publish import Gateway
 from changeover.procedures import routes_back
 from changeover.procedures.backtest.run import Asked, backtest
-from changeover.procedures.counting import given_again
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.partial_rollback import take_part_back
@@ -203,7 +203,7 @@ def test_a_route_that_got_its_share_again_is_judged_by_what_came_since(run: Cuto
     cutovers.next_round(run.site.store, record, until=NOW, now=NOW)
     assert judge_stage(run, stage, SEEN).back == ("orders",)
     again = cutovers.next_round(run.site.store, replace(record, round=2), until=NOW, now=NOW)
-    run.once(given_again(stage, again.round - 1), lambda: ("again", {}))
+    run.once(again_step(stage, again.round - 1), lambda: ("again", {}))
     assert judge_stage(run, stage, SEEN).action is not StageAction.ROLLBACK
     assert judge_stage(run, stage, SEEN).back == ()
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from changeover import clock
 from changeover.analysis.sequential.slices import Slice
+from changeover.domain.procedures import Step, StepStatus, again_step, of_cutover
 from changeover.domain.slices import LogPlace, SlowBound
 from changeover.plan.model import PhaseKind
 from changeover.site.bucket_sums import HOUR, BucketSums, packed
-from changeover.store import cutovers, slices
+from changeover.store import cutovers, slices, steps
 from changeover.store.engine import Store
 from tests.store.conftest import shop
 
@@ -102,6 +103,22 @@ def test_recent_slices_are_not_summed_up(store: Store) -> None:
     """What may still be filled stays as it is."""
     save(store, one(FIRST), one(FIRST + 60))
     assert BucketSums(store, "shop").sum_up(clock.from_timestamp(FIRST + 2 * HOUR)) == 0
+
+
+def test_summing_up_keeps_apart_what_was_counted_before_users_came_again(store: Store) -> None:
+    """The stage's evidence begins there: one sum of both would be left out as a whole."""
+    cutover = cutovers.begin(store, "shop", flow_run_id="a", now=clock.from_timestamp(FIRST))
+    stage = next(each for each in shop().stages() if each.phase is PhaseKind.GRADUAL)
+    first = cutovers.enter_stage(store, cutover.id, stage, now=clock.from_timestamp(FIRST))
+    cutovers.next_round(store, first, until=clock.now(), now=clock.now())
+    again = clock.from_timestamp(FIRST + 600)
+    steps.save(store, Step("shop", of_cutover(cutover.id), again_step(stage.key, 1),
+                           StepStatus.DONE, "again", again, again))
+    save(store, *(one(FIRST + 60 * n) for n in range(30)))
+    reader = BucketSums(store, "shop")
+    assert reader.sum_up(clock.from_timestamp(FIRST + 5 * HOUR)) == 2
+    end = clock.from_timestamp(FIRST + HOUR)
+    assert number(reader.of_stage(2500, start=again, end=end)) == 20
 
 
 def test_summing_up_keeps_stages_of_the_same_split_apart(store: Store) -> None:
