@@ -10,7 +10,8 @@
     │   ├── CarriedElsewhere
     │   ├── ApprovalRefused
     │   ├── AheadOfLeader
-    │   └── FlagChanged
+    │   ├── FlagChanged
+    │   └── Replaced         10  a gateway node whose name another one took: not to be started again
     ├── StoreError             5  the database cannot be used
     │   ├── StoreBusy             the database works, but did not answer in time
     │   │   └── StoreLocked
@@ -114,6 +115,15 @@ class AheadOfLeader(Refused):
 
 class FlagChanged(Refused):
     """Someone else changed the flag since the caller read it."""
+
+
+class Replaced(Refused):
+    """A gateway node's name belongs to another by now, as to a copy of its home; it ended.
+
+    A code of its own, so that nobody starts it again: each of the two would end the other for ever.
+    """
+
+    exit_code = 10
 
 
 class StoreError(ChangeoverError):

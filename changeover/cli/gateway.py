@@ -36,7 +36,7 @@ Examples:
 \b
 Load balancers ask GET /ready (200: send users here, 503: do not) with a time limit of a second or
 two. SIGTERM and Ctrl-C drain; a second one ends at once. Exit code: 0 at such an end, 4 when
-another node has the name.
+another node has the name, 10 when one took it, as a copy of this home: start it no more.
 """)
 @click.option("--store", "store_url", envvar=STORE_VARIABLE, default="", metavar="URL",
               help=f"PostgreSQL database of the migration; default ${STORE_VARIABLE}.")

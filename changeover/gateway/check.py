@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from changeover.errors import Unreachable
+from changeover.errors import EnvironmentProblem, Unreachable
 from changeover.gateway.envoy.config import Json
 from changeover.gateway.process import validate_command
 
@@ -29,7 +29,7 @@ def refusal(bootstrap: Json, clusters: Json, routes: Sequence[Json]) -> str:
         routes: Discovery responses as `render_routes` makes them; each is checked.
 
     Raises:
-        EnvironmentProblem: Envoy is missing.
+        EnvironmentProblem: Envoy is missing, or may not be run by this user.
         Unreachable: Envoy has not checked it within `LONGEST_SECONDS`.
     """
     for response in routes:
@@ -63,6 +63,12 @@ def _refusal_of(bootstrap: Json) -> str:
                 validate_command(path), capture_output=True, text=True, check=False,
                 timeout=LONGEST_SECONDS,
             )
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"envoy cannot be started: {error.strerror or error}",
+                where=validate_command(path)[0],
+                next_step="Let this user run it, or install it anew",
+            ) from None
         except subprocess.TimeoutExpired:
             raise Unreachable(
                 f"envoy did not check the configuration within {LONGEST_SECONDS:g} s",

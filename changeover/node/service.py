@@ -28,7 +28,7 @@ from changeover.errors import (
     ChangeoverError,
     EnvironmentProblem,
     InvalidInput,
-    Refused,
+    Replaced,
     StoreError,
     Unreachable,
     WrongStoreVersion,
@@ -119,6 +119,7 @@ class Node:
         Raises:
             InvalidPlan: Envoy refuses the plan.
             Refused: The name belongs to another node that is at work.
+            Replaced: Another node, as one with a copy of this home, has the name since.
             WrongStoreVersion: The store is of another version.
             EnvironmentProblem: A port or a program is missing.
         """
@@ -131,7 +132,7 @@ class Node:
                 raise
         self._keeper.stop()
         if self._card.is_replaced:
-            raise Refused(
+            raise Replaced(
                 f"ended because another machine's node is called {self._wanted.name} now",
                 next_step="Give each node a name of its own with --name, and a home that is "
                 "no copy of another node's")

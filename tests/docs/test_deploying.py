@@ -21,6 +21,7 @@ from sqlalchemy import make_url
 
 from changeover.cli.gateway import node_name
 from changeover.cli.main import cli
+from changeover.errors import EXIT_FAILED, Refused, Replaced, Unreachable
 from changeover.node import service as node
 from changeover.plan import units
 from changeover.plan.load import load_plan
@@ -236,6 +237,13 @@ def test_nodes_have_time_to_end() -> None:
     assert int(found[2]) > units.parse_duration(found[1]).total_seconds() + FINISH_SECONDS
     # killed, it leaves Envoy; with any other mode systemd would end Envoy, too
     assert "\nKillMode=process\n" in unit
+
+
+def test_a_node_that_a_copy_of_its_home_replaced_is_not_started_again() -> None:
+    """Two machines that always start it would end each other for ever."""
+    unit = (SYSTEMD / "changeover-gateway.service").read_text()
+    assert f"\nRestartPreventExitStatus={Replaced.exit_code}\n" in unit
+    assert Replaced.exit_code not in {EXIT_FAILED, Refused.exit_code, Unreachable.exit_code}
 
 
 def test_the_plan_of_the_example_is_one() -> None:

@@ -21,6 +21,8 @@ import psutil
 
 from changeover.errors import ChangeoverError
 from changeover.machine.ports import is_free
+from changeover.site.home import Home
+from changeover.supervisor.child import Child
 
 ROOT = Path(__file__).parents[2]
 PORTS = range(12_000, 31_000)
@@ -84,8 +86,17 @@ def wait_for(condition: Callable[[], object], *, seconds: float = 20.0, what: st
 
 
 @contextlib.contextmanager
-def running(command: list[str], log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process in its own group; end it and its children afterwards."""
+def running(
+    command: list[str], log: Path, *, end_seconds: float = 5.0, **env: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process in its own group; end it and its children afterwards.
+
+    Args:
+        command: Program and arguments.
+        log: File that its output is appended to.
+        end_seconds: How long it may take to end by itself, in seconds.
+        env: Variables beside this process's own.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.DEVNULL,
@@ -94,7 +105,7 @@ def running(command: list[str], log: Path, **env: str) -> Iterator[subprocess.Po
     try:
         yield process
     finally:
-        end(process)
+        end(process, end_seconds)
 
 
 def kill(process: subprocess.Popen[Any]) -> None:
@@ -103,15 +114,23 @@ def kill(process: subprocess.Popen[Any]) -> None:
     process.wait(LONGEST_PAUSE)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that `running` started, with its children."""
+def end_envoy(home: Home) -> None:
+    """End the Envoy that a home names, if it runs still: it outlives whoever started it."""
+    entry = home.process("envoy")
+    left = Child("envoy", [], Path())
+    if entry and left.adopt(entry["pid"], entry["created"]):
+        left.end()
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = 5.0) -> None:
+    """End a process that `running` started, with its children; kill it after some seconds."""
     with contextlib.suppress(psutil.NoSuchProcess):
         family = [*psutil.Process(process.pid).children(recursive=True)]
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGCONT)
             process.terminate()
         try:
-            process.wait(5)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
         for child in family:

@@ -24,7 +24,7 @@ from changeover.store import cutovers, plans, rollbacks, routing
 from changeover.store.engine import Store
 from tests.support import commands
 from tests.support.prefect_database import CHEAP, one_certificate, seed
-from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, running, wait_for
+from tests.support.processes import LONGEST_PAUSE, ROOT, end_envoy, free_port, running, wait_for
 
 PLAN = """\
 migration: site
@@ -243,7 +243,13 @@ def started(
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
     environment |= {"PREFECT_API_SSL_CERT_FILE": one_certificate(directory), **prefect}
-    with running(command, log, **environment) as supervisor:
+    with contextlib.ExitStack() as stack:
+        # killed before it could end it, it leaves Envoy
+        stack.callback(end_envoy, home)
+        # it ends ten processes, each in its time
+        supervisor = stack.enter_context(
+            running(command, log, end_seconds=LONGEST_PAUSE, **environment))
+
         def is_ready() -> bool:
             text = log.read_text()[offset:]
             assert supervisor.poll() is None, text

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from sqlalchemy import make_url
 
@@ -34,7 +33,15 @@ from changeover.store import gateway_nodes, plans, routing, sample_rows
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.store.conftest import new_database, postgres_template, postgres_url
-from tests.support.processes import LONGEST_PAUSE, free_port, kill, meanwhile, running, wait_for
+from tests.support.processes import (
+    LONGEST_PAUSE,
+    end_envoy,
+    free_port,
+    kill,
+    meanwhile,
+    running,
+    wait_for,
+)
 
 __all__ = ["postgres_template", "postgres_url"]  # fixtures
 _users = itertools.count()
@@ -57,16 +64,8 @@ class Node:
     def start(self, **env: str) -> None:
         """Start it, as a process manager does."""
         if self.process is None:
-            self.stack.callback(self._end_envoy)
+            self.stack.callback(end_envoy, self.home)
         self.process = self.stack.enter_context(running(self.command, self.log_path, **env))
-
-    def _end_envoy(self) -> None:
-        """End what a killed node left."""
-        entry = self.home.process("envoy")
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if entry and psutil.Process(entry["pid"]).create_time() == pytest.approx(
-                    entry["created"], abs=0.02):
-                psutil.Process(entry["pid"]).kill()
 
     def wait_ready(self) -> None:
         """Wait until a load balancer would send users."""

@@ -15,10 +15,12 @@ from changeover.domain.audit import Author
 from changeover.domain.gateway_nodes import NodeState
 from changeover.domain.routing import Change, Mode
 from changeover.domain.slices import SlowBound
+from changeover.errors import Replaced
 from changeover.plan.model import Plan
 from changeover.site import rights
 from changeover.site.bucket_sums import opened
-from changeover.store import plans, publications, routing, slices
+from changeover.store import gateway_nodes, plans, publications, routing, slices
+from changeover.store.gateway_nodes import Identity
 from tests.integration.conftest import make_plan
 from tests.integration.node.conftest import Begin, Fleet, Node
 from tests.store.conftest import admin
@@ -81,6 +83,18 @@ def test_a_node_that_is_asked_to_end_drains_and_says_that_it_has_gone(fleet: Fle
     fleet.move(Mode.GRADUAL, 5000)
     newest = publications.latest(fleet.store, "bench")
     assert newest is not None and newest.nodes == ""
+
+
+def test_a_node_that_a_copy_of_its_home_replaced_ends_with_a_code_of_its_own(
+    fleet: Fleet,
+) -> None:
+    """Whoever starts nodes again can tell it: started, it would end the other, and so on."""
+    edge, = fleet.start("edge-1")
+    copied = str(edge.home.secrets()["node"])
+    gateway_nodes.join(fleet.store, Identity("bench", "edge-1", copied, ""))
+    assert edge.process is not None
+    assert edge.process.wait(LONGEST_PAUSE) == Replaced.exit_code
+    assert "another machine's node is called edge-1 now" in edge.log
 
 
 def test_a_node_is_ready_only_with_the_newest_version(fleet: Fleet) -> None:
