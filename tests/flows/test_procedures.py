@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from changeover import clock
 from changeover.domain.audit import Author
-from changeover.domain.procedures import of_rollback
+from changeover.domain.procedures import again_step, of_cutover, of_rollback
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.domain.suites import SuiteVerdict
@@ -33,6 +33,7 @@ from changeover.store import (
     rollbacks,
     routing,
     steps,
+    verdicts,
 )
 from changeover.store.engine import Store
 from reports import reading
@@ -193,6 +194,28 @@ def test_stage_that_lost_users_soaks_again_with_all_of_them_when_promoted(begin:
     assert seen == [1_000, 5_000]
     stages = cutovers.stages(site.store, cutovers.latest(site.store, "bench").id)
     assert [stage.round for stage in stages] == [1, 2, 1]
+
+
+def test_phase_alone_that_is_killed_before_users_come_again_moves_them_first(begin: Begin) -> None:
+    """Its next soak is of all of them: it is judged after they came, not before."""
+    site = begin(is_measured=False, phases=[{"phase": "gradual", "stages": [
+        {"percent": 10, "soak": "0s"},
+        {"percent": 50, "soak": "0s", "approval": {"approvers": 1}}]}, FULL[-1]])
+
+    def reduce_first() -> str:
+        site.carry_out("rollback", reason="slow", scope="stage")
+        return "promote"
+
+    run_id = site.start("gradual")
+    (site.home.root / f"fired-{run_id}").write_text("only before give back share\n")
+    run = site.carry_on("gradual", run_id, kills=True, decisions=[reduce_first])
+    assert run.state_name == "Promoted", run
+    assert site.killed[-1] == "before give back share gradual-50 1"
+    ended = cutovers.latest(site.store, "bench")
+    came = steps.one(site.store, "bench", of_cutover(ended.id), again_step("gradual-50", 1))
+    judged = [each.at for each in verdicts.all_of(site.store, ended.id, "gradual-50")
+              if each.round == 2]
+    assert came is not None and judged and min(judged) >= came.ended_at
 
 
 def test_stage_back_is_one_stage_back_however_often_it_is_tried(begin: Begin) -> None:
