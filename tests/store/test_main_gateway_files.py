@@ -64,4 +64,8 @@ def test_a_target_that_hangs_does_not_keep_the_main_gateway_from_following(
             return found is not None and found.seen > since
 
         wait_for(is_followed, what="a sign of life of the main gateway")
+        # that was not after the client of the target had given up: it still waits
+        asking.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            asking.recv(1)
         assert (site.home.root / "rollback" / run.subject / "rollback.sh").exists()
