@@ -19,8 +19,8 @@ from changeover.plan.statuses import WITH_STATUS, has_status, statuses_of
 GATEWAY = "gateway"
 """Name under which all requests at the gateway are sampled, and as `errors` those that it refused
 itself, by Envoy's word for the reason. They belong to no system: see `of_gateway`."""
-MAIN_GATEWAY, ALL_GATEWAYS = "main", "all"
-"""Name of the gateway that there always is, and of the sums of all where there are several."""
+MAIN_GATEWAY = "main"
+"""Name of the one gateway that there is; the samples of several stand side by side."""
 SHADOW = "shadow"
 """Name under which comparisons are sampled: they belong to both systems."""
 

@@ -12,7 +12,7 @@ import click
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from changeover.analysis.window import ALL_GATEWAYS, MAIN_GATEWAY
+from changeover.analysis.window import MAIN_GATEWAY
 from changeover.cli.common import Session, home_option, pass_session
 from changeover.errors import InvalidInput, Refused
 from changeover.plan import units
@@ -144,9 +144,8 @@ def node_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise InvalidInput(f"{name!r} is no name of a node", where="--name",
                            allowed="a letter, then up to 62 letters, digits, - or _, all small")
-    if name in (MAIN_GATEWAY, ALL_GATEWAYS):
-        whose = "the machine of `changeover up`" if name == MAIN_GATEWAY else "all of them together"
-        raise InvalidInput(f"{name!r} is {whose}", where="--name",
+    if name == MAIN_GATEWAY:
+        raise InvalidInput(f"{name!r} is the machine of `changeover up`", where="--name",
                            next_step="Give another name, as edge-1")
     return name
 

@@ -160,7 +160,7 @@ _SAMPLES = Table("samples", "what one gateway measured of a system in a second o
     _time("at", "start of the second or minute"),
     _text("system", "baseline, candidate; shadow: comparisons; gateway: all that arrived"),
     _whole("seconds", "its length", "s"),
-    _text("gateway", "which gateway; `all`: the sum of all"),
+    _text("gateway", "which gateway"),
     _whole("watched_seconds", "how much of it requests were watched", "s"),
     *_NUMBERS,
     _whole("probes", "health probes", "probes"),
@@ -179,7 +179,7 @@ _ROUTE_SAMPLES = Table(
         _text("route", "name of the route; requests of no route are in no row"),
         _text("system", "baseline or candidate"),
         _whole("seconds", "its length", "s"),
-        _text("gateway", "which gateway; `all`: the sum of all"),
+        _text("gateway", "which gateway"),
         _whole("watched_seconds", "how much of it requests were watched", "s"),
         *_NUMBERS, *_BY_KIND))
 _COMPARISONS = Table("comparisons", "a request that both systems answered", (

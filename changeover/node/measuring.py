@@ -27,15 +27,12 @@ from changeover.plan.subsets import subsets_read
 from changeover.site.site import Site
 from changeover.store import late_sums
 from changeover.store.covering import MINUTE
-from changeover.store.samples import SETTLED_ON_FLEET
 
 LOG = logging.getLogger("changeover.node")
 
 SECOND_SETTLES = 0.35
 """A second is summed this long after its end, when Envoy has flushed its log."""
 ALL_SECONDS = 1 << 30
-STARTING_SECONDS = 30
-"""So much later than its start a node has sent the seconds of before it."""
 SLICES_SECONDS = 1.9
 LOG_LIMIT_BYTES = 64 << 20
 
@@ -62,9 +59,6 @@ class Measuring:
                 entry, site.gateway.hops(), site.plan.rollback.grace))
         # a clock that was set back since must not leave out what comes now
         first = min(first, int(time.time()))
-        # seconds of long ago are summed with those of others: what is sent again would count twice
-        if card.who.measured_until < time.time() - SETTLED_ON_FLEET + STARTING_SECONDS:
-            first = max(first, card.who.measured_until)
         self._accumulator = Accumulator(
             first=first, subsets=subsets_read(site.plan), gateway=self._name)
         self._seconds, self._throttle = Seconds(), Throttle()
@@ -108,9 +102,7 @@ class Measuring:
 
     def _sum(self, before: int) -> None:
         changed = self._accumulator.pop_changed(before)
-        # users' first errors are rows for each user, and nobody reads them: not sent
-        self._accumulator.pop_user_errors()
-        self._unsaved.add(changed, {})
+        self._unsaved.add(changed, self._accumulator.pop_user_errors())
         self._judging.feed(changed, before)
         self._summed = before
         self.is_new.set()

@@ -11,7 +11,7 @@ from changeover.analysis.window import combine
 from changeover.domain.routing import System
 from changeover.gateway.rewritten_files import RewrittenFiles
 from changeover.node.card import Card
-from changeover.node.following import Following
+from changeover.node.following import POLL_SECONDS, Following
 from changeover.node.judging import Judging
 from changeover.node.measuring import Measuring
 from changeover.node.own_moves import OwnMoves
@@ -52,7 +52,7 @@ class Session:
         self._judging = Judging(site.plan, card, moves, self._log)
         self._measuring = Measuring(site, card, self._judging)
         self._is_over, self._is_news = threading.Event(), threading.Event()
-        self._listening = Listening(site.store, site.migration, self._is_news.set, self._log)
+        listening = Listening(site.store, site.migration, self._is_news.set, self._log)
         self._rewritten = RewrittenFiles(site.plan, site.gateway.files)
         self._knows_baseline, self._newest = False, digest
         self.amended: Plan | None = None
@@ -60,7 +60,7 @@ class Session:
         self._threads = [
             threading.Thread(target=self._follow, name="routes", daemon=True),
             threading.Thread(
-                target=self._listening.run, args=(self._is_over,), name="listening", daemon=True),
+                target=listening.run, args=(self._is_over,), name="listening", daemon=True),
             threading.Thread(target=self._send, name="measurements", daemon=True)]
 
     def start(self) -> None:
@@ -86,10 +86,9 @@ class Session:
             self._log.run("last measurements", self._measuring.finish)
 
     def _follow(self) -> None:
-        """Ask at once when the store says that something changed, and now and then all the same.
-        """
+        """Ask ten times a second, and at once when the store says that something changed."""
         while not self._is_over.is_set():
-            self._is_news.wait(self._following.pause(is_listening=self._listening.is_on))
+            self._is_news.wait(POLL_SECONDS)
             self._is_news.clear()
             if self._is_over.is_set():
                 return

@@ -128,10 +128,6 @@ class Accumulator:
         self.newest = first
         self.listening_until = 0
 
-    def leave_out(self, before: int) -> None:
-        """Leave out requests that ended before a second: they count already."""
-        self._first = max(self._first, before)
-
     # requests are read from the log again, so only what is not in the log is restored
     def restore(self, samples: Iterable[Sample]) -> None:
         """Set probes and process figures of seconds whose requests are read again."""

@@ -1,8 +1,4 @@
-"""Hearing of a new routing state at once; polling stays behind it, so nothing depends on this.
-
-While words arrive, a node asks the store seldom: of hundreds of nodes the questions are most of
-what the database does. When they do not, or nobody knows, it asks ten times a second.
-"""
+"""Hearing of a new routing state at once; polling stays behind it, so nothing depends on this."""
 
 from __future__ import annotations
 
@@ -31,8 +27,6 @@ class Listening:
         self, store: Store, migration: str, wake: Callable[[], None], log: LogOnce
     ) -> None:
         self._store, self._migration, self._wake, self._log = store, migration, wake, log
-        self.is_on = False
-        """Whether a change would be heard of."""
 
     def run(self, is_over: threading.Event) -> None:
         """Listen until `is_over`; a connection that ends is made anew."""
@@ -42,14 +36,9 @@ class Listening:
 
     def _listen(self, is_over: threading.Event) -> None:
         with listening(self._store, self._migration, seconds=SILENCE_SECONDS) as changes:
-            self.is_on = True
             self._wake()  # what came before it listened
-            try:
-                for is_changed in changes:
-                    if is_over.is_set():
-                        return
-                    if is_changed:
-                        self._wake()
-            finally:
-                self.is_on = False
-                self._wake()  # whoever waits for a word would wait in vain
+            for is_changed in changes:
+                if is_over.is_set():
+                    return
+                if is_changed:
+                    self._wake()

@@ -4,9 +4,6 @@ Nodes send each second as soon as it is summed. Who judges waits for the seconds
 most `LATE_SECONDS` longer than without any. What comes later still, up to `KEPT_SECONDS`, is in the
 windows of the next second that is judged; older seconds are in the store only, for gates and
 reports. On a migration without nodes nobody waits, and the store is asked for them once a second.
-
-Each row that a node sent is read once, when the node says so. Seconds that are over are summed in
-the store (`fleet_sums`), and their sums take the place of the rows here, too.
 """
 
 from __future__ import annotations
@@ -16,34 +13,28 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 
-from changeover.analysis.window import ALL_GATEWAYS, MAIN_GATEWAY, Sample
+from changeover.analysis.window import MAIN_GATEWAY, Sample
 from changeover.domain.gateway_nodes import Fleet, GatewayNode, not_heard_of
 from changeover.domain.messages import Severity
 from changeover.domain.routing import RoutingState
 from changeover.observer.addresses import Addresses
 from changeover.observer.notices import Notices
 from changeover.site.site import Site
-from changeover.store import fleet_sums, gateway_nodes, samples
-from changeover.store.covering import SECOND
-from changeover.store.sample_rows import read_rows, rows_of_gateways
+from changeover.store import gateway_nodes, samples
 
 LOG = logging.getLogger("changeover.observer")
 
 POLL_SECONDS, POLL_WITHOUT_SECONDS = 0.15, 1.0
 LATE_SECONDS = 1
 """A node that is later with a second than that is judged without it."""
-SETTLED_SECONDS = 2
-"""Seconds older than that are summed up in the store; what comes later has them summed anew."""
-NEWS_SECONDS, ROWS_SECONDS = 10, 20
-"""Older seconds are not read row by row any more: their sums are."""
+AGAIN_SECONDS = 4
+"""So many newest seconds are read again at each poll: late lines of a log change them."""
 KEPT_SECONDS = 120
 AWAY_SECONDS = 1.0
 """While the store cannot be read for so long, nobody is waited for."""
 
 Key = tuple[str, int]
-_NEVER = 1 << 40
 
 
 class Merging:
@@ -52,28 +43,13 @@ class Merging:
     def __init__(self) -> None:
         self._own: dict[Key, Sample] = {}
         self._others: dict[Key, dict[str, Sample]] = defaultdict(dict)
-        self._sums: dict[Key, Sample] = {}
-        self._rows_from = 0
         self._changed: set[Key] = set()
 
     def add(self, rows: Iterable[Sample]) -> None:
-        """Add samples of any gateways; those of the same gateway and second are replaced.
-
-        A sum of all gateways replaces what is known of its second.
-        """
+        """Add samples of any gateways; those of the same gateway and second are replaced."""
         for row in rows:
             key = row.system, row.at
-            if row.at < self._rows_from and row.gateway != ALL_GATEWAYS:
-                continue
-            if row.gateway == ALL_GATEWAYS:
-                if self._sums.get(key) == row:
-                    continue
-                self._sums[key] = row
-                self._own.pop(key, None)
-                self._others.pop(key, None)
-            elif key in self._sums:
-                continue
-            elif row.gateway == MAIN_GATEWAY:
+            if row.gateway == MAIN_GATEWAY:
                 self._own[key] = row
             elif self._others[key].get(row.gateway) != row:
                 self._others[key][row.gateway] = row
@@ -87,8 +63,6 @@ class Merging:
         return [self._sum(key) for key in sorted(changed, key=lambda key: (key[1], key[0]))]
 
     def _sum(self, key: Key) -> Sample:
-        if (total := self._sums.get(key)) is not None:
-            return replace(total, gateway=MAIN_GATEWAY)
         own, others = self._own.get(key), self._others.get(key)
         if own is not None and not others:
             return own
@@ -96,11 +70,10 @@ class Merging:
         system, at = key
         return samples.sum_of(system, MAIN_GATEWAY, range(at, at + 1), parts)
 
-    def forget(self, before: int, *, rows: int) -> None:
-        """Forget sums before a second, and single rows before a later one: they are many."""
-        self._rows_from = max(self._rows_from, rows)
-        for known, since in ((self._own, rows), (self._others, rows), (self._sums, before)):
-            for key in [key for key in known if key[1] < since]:
+    def forget(self, before: int) -> None:
+        """Forget seconds before one."""
+        for known in (self._own, self._others):
+            for key in [key for key in known if key[1] < before]:
                 del known[key]
 
 
@@ -123,7 +96,6 @@ class Nodes:
         self._told: set[str] = set()
         self._reached: dict[str, int] = {}
         self._addresses = Addresses(site.store, site.migration, site.home.gateway_files)
-        self._summed, self._late, self._has_begun = 0, _NEVER, False
 
     @property
     def has_any(self) -> bool:
@@ -149,14 +121,7 @@ class Nodes:
         # from the first second on live nodes are waited for
         self._fleet, self._asked = gateway_nodes.fleet(
             self._site.store, self._site.migration), time.monotonic()
-        # whoever judged before may have been away: sums first, rows are many
-        for _ in range(KEPT_SECONDS // fleet_sums.AT_ONCE if self.has_any else 0):
-            if not self._sum_up():
-                break
-        now = int(time.time())
-        with self._site.store.read() as session:
-            rows = read_rows(session, self._site.migration, None, SECOND,
-                             span=range(now - KEPT_SECONDS, now + KEPT_SECONDS))
+        rows = self._rows(int(time.time()) - KEPT_SECONDS)
         with self._lock:
             self._merging.add(rows)
             self._merging.pop_changed()
@@ -174,16 +139,10 @@ class Nodes:
 
     def merged(self, own: Iterable[Sample]) -> list[Sample]:
         """Return the sums of all gateways for seconds that changed: `own`, and nodes'."""
-        own = list(own)
         with self._lock:
-            # a late line of the main gateway's log: its second is summed anew
-            self._late = min([self._late, *(row.at for row in own if row.at < self._summed)])
             self._merging.add(own)
             found = self._merging.pop_changed()
-            now = int(time.time())
-            # without nodes the main gateway's own seconds are all that there is
-            self._merging.forget(
-                now - KEPT_SECONDS, rows=now - (ROWS_SECONDS if self.has_any else KEPT_SECONDS))
+            self._merging.forget(int(time.time()) - KEPT_SECONDS)
         return found
 
     def poll(self, state: RoutingState) -> None:
@@ -196,64 +155,26 @@ class Nodes:
         fleet = gateway_nodes.fleet(site.store, site.migration)
         if fleet.counted:
             # the nodes' rows were read before: what they say is sent is found now
-            rows = self._news(fleet)
+            rows = self._rows(self._since(fleet))
             with self._lock:
-                self._merging.add(rows)
-        # before what takes longer: whoever judges waits for this word
+                self._merging.add(row for row in rows if row.gateway != MAIN_GATEWAY)
         self._fleet, self._asked = fleet, time.monotonic()
         self._tell(fleet, state)
         self._addresses.keep(fleet)
-        if fleet.counted:
-            self._sum_up()
 
-    def _news(self, fleet: Fleet) -> list[Sample]:
-        """Return what nodes sent since the last poll."""
-        now = int(time.time())
-        starts: dict[int, list[str]] = defaultdict(list)
-        for node in fleet.counted:
-            reached, known = node.measured_until, self._reached.get(node.name)
-            # 0: it was started again, and what it sends begins where it was
-            if reached in (known, 0):
-                continue
-            self._reached[node.name] = reached
-            start = now - NEWS_SECONDS
-            if known is not None:
-                # one that was cut off sends seconds of long ago: summed up, they are summed anew
-                if min(reached, known) < self._summed:
-                    self._late = min(self._late, max(min(reached, known), now - KEPT_SECONDS))
-                start = max(start, min(reached, known))
-            starts[start].append(node.name)
-        found: list[Sample] = []
+    def _rows(self, since: int) -> list[Sample]:
+        # a machine's clock may be somewhat ahead
+        span = range(since, int(time.time()) + KEPT_SECONDS)
         with self._site.store.read() as session:
-            for start, names in starts.items():
-                # a machine's clock may be somewhat ahead
-                found += rows_of_gateways(
-                    session, self._site.migration, range(start, now + KEPT_SECONDS), names)
-        return found
+            return samples.read_rows(session, self._site.migration, None, 1, span=span)
 
-    def _sum_up(self) -> bool:
-        """Have the store sum some seconds that are over, and go on with the sums.
-
-        Returns:
-            Whether there were any.
-        """
-        store, migration, now = self._site.store, self._site.migration, int(time.time())
-        if not self._has_begun:
-            fleet_sums.begin(store, migration, now=now)
-            self._has_begun = True
-        until = now - SETTLED_SECONDS
-        with self._lock:
-            late, self._late = self._late, _NEVER
-        if until <= self._summed and late == _NEVER:
-            return False
-        sums, span = fleet_sums.merge(
-            store, migration, until=until, since=None if late == _NEVER else late)
-        with self._lock:
-            self._merging.add(sums)
-            if span.stop < self._summed:
-                self._late = min(self._late, span.stop)
-        self._summed = max(self._summed, span.stop)
-        return bool(span)
+    def _since(self, fleet: Fleet) -> int:
+        """Return from which second on samples may have changed."""
+        now = int(time.time())
+        before = [self._reached.get(node.name, 0) for node in fleet.counted]
+        self._reached = {node.name: node.measured_until for node in fleet.counted}
+        # one that was cut off sends seconds of long ago
+        return max(now - KEPT_SECONDS, min([now, *before]) - AGAIN_SECONDS)
 
     def _tell(self, fleet: Fleet, state: RoutingState) -> None:
         silent = {node.name for node in fleet.silent}

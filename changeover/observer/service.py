@@ -51,7 +51,6 @@ from changeover.plan.triggers import TriggerAction
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
 from changeover.store import (
-    fleet_sums,
     heartbeats,
     outcomes,
     place_counts,
@@ -373,9 +372,6 @@ class Observer:
         known = restart.feed()
         # what another observer measured is not measured here as well
         if self.site.gateway.name == MAIN_GATEWAY:
-            counted = fleet_sums.main_until(self.store, self.site.migration)
-            # a clock that was set back since must not leave out what comes now
-            self._accumulator.leave_out(min(counted, self._began))
             self._accumulator.restore(known)
         self.traffic.update(routing.read(self.store, self.site.migration))
         self.acting.users_since = None

@@ -127,12 +127,10 @@ def main_lags(site: Site, state: RoutingState) -> bool:
 
 def _await(site: Site, state: RoutingState, deadline: float) -> Fleet:
     while True:
-        began = time.monotonic()
         fleet = gateways(site)
         if not fleet.behind(state.order) or time.monotonic() >= deadline:
             return fleet
-        # of hundreds of nodes reading takes longer: half of the time is left to others
-        time.sleep(max(POLL_SECONDS, time.monotonic() - began))
+        time.sleep(POLL_SECONDS)
 
 
 def lost(site: Site, state: RoutingState) -> str:

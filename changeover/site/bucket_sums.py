@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from changeover.analysis.sequential.parts import HOUR, into_parts
 from changeover.analysis.sequential.slices import Slice, merged, pack, unpack
-from changeover.analysis.window import ALL_GATEWAYS
 from changeover.domain.procedures import again_steps, of_cutover
 from changeover.domain.slices import PackedSlice
-from changeover.store import cutovers, gateway_nodes, slices, steps
+from changeover.store import cutovers, slices, steps
 from changeover.store.engine import Store
 
 PAST = timedelta(days=7)
 """Before a stage, as far back as buckets' own past is looked at."""
-MINUTE, JOINED_AFTER, JOINED_FROM = 60, 120, 2 * HOUR
-"""So many seconds after a minute's end slices of several nodes become one, and how far back is
-looked for more."""
-LENGTHS = (2, 10, MINUTE)
-"""How long slices are, in seconds."""
 SUMMED_UP_AFTER = timedelta(hours=2)
 """Older slices change no more: even a late log line has come by then."""
 
@@ -71,7 +65,7 @@ class BucketSums:
         # never across where a stage begins or its users came again: its evidence begins there
         groups: dict[tuple[str, int, int, int], list[int]] = defaultdict(list)
         store, migration = self.store, self.migration
-        for gateway, weight, start, _ in slices.keys(store, migration, end=last):
+        for gateway, weight, start in slices.keys(store, migration, end=last):
             stage = bisect_right(entered, start)
             key = gateway, weight, start // HOUR, stage
             groups[key].append(start)
@@ -80,38 +74,11 @@ class BucketSums:
             # summed up already
             if len(starts) == 1:
                 continue
-            slices.sum_up(store, migration, [(gateway, start) for start in starts], weight,
-                          lambda found: packed(merged(map(opened, found))))
+            found = slices.of_starts(
+                store, migration, gateway=gateway, weight=weight, starts=starts)
+            whole = packed(merged(map(opened, found)))
+            slices.replace(store, migration, found, whole)
             number += 1
-        return number
-
-    def join(self, now: datetime) -> int:
-        """Sum up closed slices of several nodes; return how many sums there are.
-
-        With hundreds of nodes nobody could read the last two hours of each of them. A node goes on
-        with its newest slice after a pause, and saves it as a whole: only those count that have
-        sent what came after it. The main gateway's stay: it has no row that says so.
-        """
-        last = (int(now.timestamp()) - JOINED_AFTER) // MINUTE * MINUTE
-        fleet = gateway_nodes.fleet(self.store, self.migration)
-        reached = {node.name: node.measured_until - MINUTE for node in fleet.nodes}
-        if not reached:
-            return 0
-        reached[ALL_GATEWAYS] = last
-        entered = self._stage_starts()
-        groups: dict[tuple[int, int, int, int], list[tuple[str, int]]] = defaultdict(list)
-        for gateway, weight, start, end in slices.keys(
-                self.store, self.migration, start=last - JOINED_FROM, end=last):
-            if end <= reached.get(gateway, 0):
-                # never longer than they were: a slice is in a stage as a whole or not at all
-                length = next(each for each in LENGTHS if end - start <= each or each == MINUTE)
-                key = weight, length, start // length, bisect_right(entered, start)
-                groups[key].append((gateway, start))
-        number = 0
-        for (weight, *_), which in groups.items():
-            if len({gateway for gateway, _ in which}) > 1:
-                slices.sum_up(self.store, self.migration, which, weight, _of_all)
-                number += 1
         return number
 
     def _stage_starts(self) -> list[int]:
@@ -136,11 +103,6 @@ class BucketSums:
         found = slices.between(
             self.store, self.migration, weight=weight, start=first, end=last)
         return map(opened, found)
-
-
-def _of_all(found: Sequence[PackedSlice]) -> PackedSlice:
-    """Return slices of several gateways as one."""
-    return packed(replace(merged(map(opened, found)), gateway=ALL_GATEWAYS))
 
 
 def packed(one: Slice) -> PackedSlice:

@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 from changeover.analysis.window import SHADOW, Sample
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.measured import COMPARED
-from changeover.store.sample_rows import KEY, SampleRow, values_of
-from changeover.store.samples import summed_up_until
+from changeover.store.samples import KEY, SampleRow, summed_up_until, values_of
 from changeover.store.upserts import add_in
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from changeover.analysis.window import Sample
+from changeover.store import samples
 from changeover.store.audit import AuditRow
 from changeover.store.comparisons import ComparisonRow
 from changeover.store.cutovers import CutoverRow, StageRow
@@ -17,7 +18,7 @@ from changeover.store.divergences import DivergenceRow
 from changeover.store.engine import Store
 from changeover.store.firings import FiringRow
 from changeover.store.outcomes import OutcomeRow
-from changeover.store.sample_rows import SampleRow, read_rows
+from changeover.store.samples import SampleRow
 from changeover.store.verdicts import VerdictRow
 
 AT_ONCE = 2_000
@@ -107,7 +108,7 @@ def seconds(
     for begin in range(start, end, step):
         with store.read() as session:
             part = range(begin, min(end, begin + step))
-            rows = read_rows(session, migration, system, resolution, span=part)
+            rows = samples.read_rows(session, migration, system, resolution, span=part)
         if rows:
             yield rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -45,16 +45,9 @@ class GatewayNodeRow(Base):
     break_glass_url: Mapped[str]
 
 
-# plain columns: of hundreds of nodes this is read several times a second
-_NODES = select(*(GatewayNodeRow.__table__.columns[each.name] for each in fields(GatewayNode)))
-
-
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a node is; see `GatewayNode`. It has joined when it knows its start.
-
-    `measured_until` is of the start before, with the same home; 0 when there was none.
-    """
+    """Who a node is; see `GatewayNode`. It has joined when it knows its start."""
 
     migration: str
     name: str
@@ -62,7 +55,6 @@ class Identity:
     address: str
     started: datetime | None = None
     break_glass_url: str = ""
-    measured_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +92,7 @@ def join(store: Store, who: Identity) -> Identity:
         replace_in(session, GatewayNodeRow, [values], ("migration", "name"))
         session.execute(delete(GatewayNodeRow).where(
             GatewayNodeRow.migration == who.migration, GatewayNodeRow.seen < now - KEPT))
-        return replace(who, started=now, measured_until=kept.measured_until if kept else 0)
+        return replace(who, started=now)
 
 
 def _new(who: Identity, now: datetime) -> dict[str, Any]:
@@ -242,5 +234,5 @@ def fleet_in(session: Session, migration: str) -> Fleet:
 
 def rows_in(session: Session, migration: str) -> list[GatewayNode]:
     """Return every node of a migration that is known, also those that have gone."""
-    found = session.execute(_NODES.where(GatewayNodeRow.migration == migration))
-    return [GatewayNode(**{**row._mapping, "state": NodeState(row.state)}) for row in found]
+    found = session.scalars(select(GatewayNodeRow).where(GatewayNodeRow.migration == migration))
+    return [to_record(GatewayNode, row) for row in found]

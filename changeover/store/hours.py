@@ -13,8 +13,13 @@ from datetime import datetime, timedelta
 from changeover.analysis.window import Sample, combine
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
-from changeover.store.sample_rows import read_rows, write_in
-from changeover.store.samples import first_from, sum_of, summed_up_until
+from changeover.store.samples import (
+    first_from,
+    read_rows,
+    sum_of,
+    summed_up_until,
+    write_in,
+)
 
 WAITS = timedelta(minutes=15)
 """An hour is summed up so long after its end: what a candidate that hung was compared with by then

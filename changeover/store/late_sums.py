@@ -6,12 +6,21 @@ while it was cut off from the store would stand in seconds that nobody reads.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from sqlalchemy import delete
 
-from changeover.store.covering import HOUR, MINUTE
+from changeover.analysis.window import Sample
+from changeover.store.covering import HOUR, MINUTE, SECOND
 from changeover.store.engine import Store
-from changeover.store.sample_rows import SAMPLED, SampleRow, rows_of_gateways, write_in
-from changeover.store.samples import minutes_of, summed_up_until
+from changeover.store.samples import (
+    SAMPLED,
+    SampleRow,
+    read_rows,
+    sum_of,
+    summed_up_until,
+    write_in,
+)
 
 AT_ONCE = 10
 """Minutes in one transaction, so that nobody waits long."""
@@ -39,11 +48,15 @@ def sum_up(store: Store, migration: str, gateway: str, span: range) -> int:
 
 def _sum_part(store: Store, migration: str, gateway: str, span: range) -> int:
     with store.begin(is_durable=False) as session:
-        # on a fleet only those are left that came after all others were summed up and deleted
-        minutes = minutes_of(rows_of_gateways(session, migration, span, [gateway]))
+        groups: dict[tuple[str, int], list[Sample]] = defaultdict(list)
+        for sample in read_rows(session, migration, None, SECOND, span=span):
+            if sample.gateway == gateway:
+                groups[sample.system, sample.at // MINUTE * MINUTE].append(sample)
+        minutes = [sum_of(system, gateway, range(at, at + MINUTE), group)
+                   for (system, at), group in groups.items()]
         write_in(session, migration, minutes)
         session.execute(delete(SampleRow).where(
             SampleRow.migration == migration, SampleRow.system.in_(SAMPLED),
             SampleRow.resolution == HOUR, SampleRow.at >= span.start // HOUR * HOUR,
             SampleRow.at < span.stop))
-        return len({minute.at for minute in minutes})
+        return len({at for _, at in groups})

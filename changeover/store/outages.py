@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, case, func, select
 from changeover.domain.routing import System
 from changeover.store.covering import MINUTE
 from changeover.store.engine import Store
-from changeover.store.sample_rows import SampleRow
+from changeover.store.samples import SampleRow
 
 
 @dataclass(frozen=True, slots=True)

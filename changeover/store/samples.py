@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    BigInteger,
+    Row,
+    Select,
+    String,
+    func,
+    select,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover import clock
 from changeover.analysis.window import (
-    ALL_GATEWAYS,
     GATEWAY,
     MAIN_GATEWAY,
     SHADOW,
@@ -20,37 +27,49 @@ from changeover.analysis.window import (
     Sample,
     Window,
     combine,
+    of_gateway,
     of_subset,
 )
 from changeover.domain.routing import System
 from changeover.plan.procedures import RetentionSpec
 from changeover.plan.subsets import subset_of
 from changeover.store import outcomes
+from changeover.store.base import Base, NameKey
 from changeover.store.covering import HOUR, MINUTE, SECOND, SIZES, covering
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store
-from changeover.store.sample_rows import (
-    SAMPLED,
-    FleetSumRow,
-    Part,
-    Reader,
-    SampleRow,
-    arrived_rows,
-    compared_rows,
-    rows_of,
-    summed_span,
-    take_away,
-    write_in,
-)
+from changeover.store.measured import COMPARED, document, opened
+from changeover.store.upserts import replace_in
 
+
+class SampleRow(Base):
+    """What one gateway measured of one system in a second (resolution 1), minute or hour (3600).
+
+    `measured` has the fields of a sample that are not what they are when nothing was measured, so
+    a new metric needs no new column. Comparisons have their own: they are added to in place.
+    """
+
+    __tablename__ = "sample"
+    migration: Mapped[NameKey]
+    system: Mapped[str] = mapped_column(String(16), primary_key=True)
+    resolution: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    gateway: Mapped[NameKey]
+    watched: Mapped[int]
+    listened: Mapped[int]
+    measured: Mapped[dict[str, Any]]
+    compared: Mapped[int]
+    matched: Mapped[int]
+    similarity: Mapped[float]
+
+
+KEY = ("migration", "system", "resolution", "at", "gateway")
+"""What makes a row of samples the same row."""
+SAMPLED = (str(System.BASELINE), str(System.CANDIDATE), GATEWAY, SHADOW)
+"""All names under which there are samples. One by one each is found by the primary key; together
+every row of the migration would be looked at."""
 MINUTES_AT_ONCE = 5
 """Minutes that one transaction sums."""
-SETTLED, SETTLED_ON_FLEET = 30, 90
-"""Seconds after its end a minute is summed up. On a fleet the gateways' own seconds go with it, so
-that those of a node which was cut off for a moment come before."""
-TAKEN_AT_ONCE = 1
-"""Seconds of all gateways that are summed between two statements: with 200 nodes 600 rows. The
-server ends a transaction of the leader that stands still for long."""
 PRUNED_AT_ONCE = 2_000
 """Rows that one transaction deletes: nobody else waits for long."""
 
@@ -67,23 +86,15 @@ def rollup(store: Store, migration: str, *, now: datetime) -> int:
     """Sum complete minutes into rows of resolution 60; return how many were written.
 
     A minute is complete 30 s after its end, when late log lines have arrived. Few minutes are
-    summed in one transaction, so that nobody waits long for those of a whole night. Where there are
-    gateway nodes, a minute is one row of all gateways, and their own seconds are deleted with it.
+    summed in one transaction, so that nobody waits long for those of a whole night.
     """
+    end = (int(now.timestamp()) - 30) // MINUTE * MINUTE
     with store.read() as session:
-        summed = summed_span(session, migration)
         start = _first_open_minute(session, migration)
-    end = int(now.timestamp()) - SETTLED
-    if summed is not None:
-        end = min(int(now.timestamp()) - SETTLED_ON_FLEET, summed.stop)
-    end, written = end // MINUTE * MINUTE, 0
+    written = 0
     while start is not None and start < end:
-        if summed is not None and start >= summed.start:
-            until = start + MINUTE
-            written += _fold(store, migration, range(start, until))
-        else:
-            until = min(end, start + MINUTES_AT_ONCE * MINUTE, summed.start if summed else end)
-            written += _rollup(store, migration, start, until)
+        until = min(end, start + MINUTES_AT_ONCE * MINUTE)
+        written += _rollup(store, migration, start, until)
         # read anew: an hour without any second is left out at once
         with store.read() as session:
             start = _next_second(session, migration, until)
@@ -96,54 +107,16 @@ def _rollup(store: Store, migration: str, start: int, end: int) -> int:
     The seconds are read in it: a comparison that is stored meanwhile would be in neither sum.
     """
     with store.begin(is_durable=False) as session:
-        seconds = rows_of(session, Part(migration, None, SECOND, start, end))
-        minutes = minutes_of(seconds)
+        groups: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
+        for sample in _rows(session, _Part(migration, None, 1, start, end)):
+            minute = sample.at // MINUTE * MINUTE
+            groups[sample.gateway, sample.system, minute].append(sample)
+        minutes = [
+            replace(_sum(system, at, MINUTE, group), gateway=gateway)
+            for (gateway, system, at), group in groups.items()
+        ]
         write_in(session, migration, minutes)
     return len(minutes)
-
-
-def minutes_of(seconds: Sequence[Sample]) -> list[Sample]:
-    """Return seconds as minutes, each system's and gateway's of its own."""
-    groups: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
-    for sample in seconds:
-        groups[sample.gateway, sample.system, sample.at // MINUTE * MINUTE].append(sample)
-    return [sum_of(system, gateway, range(at, at + MINUTE), group)
-            for (gateway, system, at), group in groups.items()]
-
-
-def _fold(store: Store, migration: str, minute: range) -> int:
-    """Put sums of all gateways in the place of what they sent of a minute, in one transaction.
-
-    What is summed is what is deleted. Whatever comes later, of a node that was cut off for longer,
-    stands for itself (`late_sums`).
-    """
-    with store.begin(is_durable=False) as session:
-        seconds: list[Sample] = []
-        main_until = 0
-        for start in range(minute.start, minute.stop, TAKEN_AT_ONCE):
-            part = range(start, min(minute.stop, start + TAKEN_AT_ONCE))
-            taken = take_away(session, migration, part)
-            seconds += seconds_of_all(taken)
-            main_until = max([main_until, *(
-                row.at + 1 for row in taken if row.gateway == MAIN_GATEWAY)])
-        write_in(session, migration, seconds)
-        session.execute(update(FleetSumRow).where(
-            FleetSumRow.migration == migration, FleetSumRow.main_until < main_until,
-        ).values(main_until=main_until))
-        compared = rows_of(
-            session, Part(migration, SHADOW, SECOND, minute.start, minute.stop))
-        minutes = minutes_of([*seconds, *compared])
-        write_in(session, migration, minutes)
-    return len(minutes)
-
-
-def seconds_of_all(rows: Sequence[Sample]) -> list[Sample]:
-    """Return the seconds of several gateways, summed over all of them, oldest first."""
-    groups: dict[tuple[int, str], list[Sample]] = defaultdict(list)
-    for row in rows:
-        groups[row.at, row.system].append(row)
-    return [sum_of(system, ALL_GATEWAYS, range(at, at + 1), groups[at, system])
-            for at, system in sorted(groups)]
 
 
 def _next_second(session: Session, migration: str, after: int) -> int | None:
@@ -195,8 +168,8 @@ def window(
     with store.read() as session:
         rows = [of_subset(row, subset) for row in _covering(session, migration, system, span)]
         if system == "candidate":  # comparisons count for the candidate
-            rows += _covering(session, migration, SHADOW, span, read=compared_rows)
-        rows += _covering(session, migration, GATEWAY, span, read=arrived_rows)
+            rows += _covering(session, migration, SHADOW, span, read=_compared_rows)
+        rows += _covering(session, migration, GATEWAY, span, read=_arrived_rows)
         rows += outcomes.sums(session, migration, system, segment, span=span)
         return combine(rows, seconds=seconds)
 
@@ -266,7 +239,7 @@ def prune(store: Store, migration: str, retention: RetentionSpec, *, now: dateti
 def recent(store: Store, migration: str, *, since: datetime) -> list[Sample]:
     """Return one sample per system and second since a time, oldest first, over all gateways."""
     with store.read() as session:
-        rows = rows_of(session, Part(migration, None, 1, int(since.timestamp())))
+        rows = _rows(session, _Part(migration, None, 1, int(since.timestamp())))
     groups: dict[tuple[int, str], list[Sample]] = defaultdict(list)
     for row in rows:
         groups[row.at, row.system].append(row)
@@ -291,15 +264,105 @@ def measured_until(store: Store, migration: str, gateway: str | None = None) -> 
     return None if newest is None else clock.from_timestamp(newest + 1)
 
 
+def write_in(session: Session, migration: str, samples: Sequence[Sample]) -> None:
+    """Keep samples in the caller's transaction; those that were written before are replaced."""
+    values = [values_of(migration, sample) for sample in samples]
+    replace_in(session, SampleRow, values, KEY)
+
+
+def values_of(migration: str, sample: Sample) -> dict[str, Any]:
+    """Return a sample as a row."""
+    return {
+        "migration": migration,
+        "system": sample.system,
+        "resolution": sample.resolution,
+        "at": sample.at,
+        "gateway": sample.gateway,
+        # a row says how much of it was watched; None means all of it
+        "watched": sample.resolution if sample.watched is None else sample.watched,
+        "listened": sample.listened or 0,
+        "measured": document(sample),
+        **{name: getattr(sample, name) for name in COMPARED},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Which rows are read: those of one resolution in [start, end)."""
+
+    migration: str
+    system: str | None  # None: all
+    resolution: int
+    start: int
+    end: int | None = None
+
+
+Reader = Callable[[Session, _Part], list[Sample]]
+
+
+def _rows(session: Session, part: _Part) -> list[Sample]:
+    # plain columns: building ORM objects costs as much again on weeks of minutes
+    return [_sample(row) for row in session.execute(_select(_COLUMNS, part))]
+
+
+def read_rows(
+    session: Session, migration: str, system: str | None, resolution: int, *, span: range
+) -> list[Sample]:
+    """Return a system's rows, or all, of one resolution that began in a span, oldest first."""
+    return _rows(session, _Part(migration, system, resolution, span.start, span.stop))
+
+
+def _compared_rows(session: Session, part: _Part) -> list[Sample]:
+    """Return rows of comparisons with nothing but their sums: days of them in milliseconds."""
+    columns = (SampleRow.at, SampleRow.compared, SampleRow.matched, SampleRow.similarity)
+    return [
+        Sample(SHADOW, at, part.resolution, compared=compared, matched=matched,
+               similarity=similarity)
+        for at, compared, matched, similarity in session.execute(_select(columns, part))
+    ]
+
+
+def _arrived_rows(session: Session, part: _Part) -> list[Sample]:
+    """Return rows of the gateway as they stand in a system's window."""
+    return [of_gateway(row) for row in _rows(session, part)]
+
+
+def _select(columns: Sequence[Any], part: _Part) -> Select[Any]:
+    """Return the statement for some columns of a part's rows, oldest first."""
+    conditions = [
+        SampleRow.migration == part.migration, SampleRow.resolution == part.resolution,
+        SampleRow.at >= part.start,
+    ]
+    # all of them are named, too: without, every row of the migration would be looked at
+    names = SAMPLED if part.system is None else (part.system,)
+    conditions.append(SampleRow.system.in_(names))
+    if part.end is not None:
+        conditions.append(SampleRow.at < part.end)
+    return select(*columns).where(*conditions).order_by(SampleRow.at)
+
+
 def _covering(
-    session: Session, migration: str, system: str, span: range, *, read: Reader = rows_of,
+    session: Session, migration: str, system: str, span: range, *, read: Reader = _rows,
     sizes: Sequence[int] = SIZES,
 ) -> list[Sample]:
     """Return the rows that make up a span of seconds: hours, minutes and seconds, each once."""
     def rows(resolution: int, start: int, end: int) -> list[Sample]:
-        return read(session, Part(migration, system, resolution, start, end))
+        return read(session, _Part(migration, system, resolution, start, end))
 
     return covering(rows, span, sizes)
+
+
+_COLUMNS = tuple(
+    column for column in SampleRow.__table__.columns if column.name != "migration"
+)
+
+
+def _sample(row: Row[Any]) -> Sample:
+    return Sample(
+        row.system, row.at, row.resolution, row.gateway, row.watched, row.listened,
+        compared=row.compared, matched=row.matched, similarity=row.similarity,
+        **opened(row.measured),
+    )
 
 
 def sum_of(system: str, gateway: str, span: range, group: list[Sample]) -> Sample:

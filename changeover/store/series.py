@@ -21,8 +21,7 @@ from changeover.store import outcomes
 from changeover.store.covering import MINUTE, SECOND
 from changeover.store.engine import Store
 from changeover.store.outcomes import OutcomeSumRow, one_resolution
-from changeover.store.sample_rows import SampleRow, counting, read_rows
-from changeover.store.samples import first_from
+from changeover.store.samples import SampleRow, first_from, read_rows
 
 Reals = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -89,7 +88,6 @@ def columns(
     values: list[list[float]] = [[] for _ in wanted]
     readers = list(zip(wanted, values, strict=True))
     with store.read() as session:
-        query = query.where(*counting(session, migration, part.resolution))
         # rows come in parts, and as plain tuples: objects of a month would be gigabytes
         found = session.connection().execution_options(yield_per=ROWS_AT_ONCE).execute(query)
         for at, watched, compared, matched, similarity, text in found:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, LargeBinary, String, delete, func, select, tuple_
+from sqlalchemy import BigInteger, LargeBinary, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover.domain.slices import LogPlace, PackedSlice, SlowBound
@@ -51,8 +51,6 @@ class SlowBoundRow(Base):
 
 
 KEY = ("migration", "gateway", "weight", "start")
-_PACKED = (SliceRow.gateway, SliceRow.weight, SliceRow.start, SliceRow.end, SliceRow.sums,
-           SliceRow.excluded)
 
 
 def save(
@@ -121,39 +119,33 @@ def newest(store: Store, migration: str, *, gateway: str, since: int) -> list[Pa
     return all_records(store, PackedSlice, query)
 
 
-def keys(
-    store: Store, migration: str, *, end: int, start: int = 0
-) -> list[tuple[str, int, int, int]]:
-    """Return (gateway, weight, start, end) of slices that began in [start, end), oldest first."""
-    query = select(SliceRow.gateway, SliceRow.weight, SliceRow.start, SliceRow.end).where(
-        SliceRow.migration == migration, SliceRow.start >= start, SliceRow.start < end,
-    ).order_by(SliceRow.start)
+def keys(store: Store, migration: str, *, end: int) -> list[tuple[str, int, int]]:
+    """Return (gateway, weight, start) of the slices that began before a second, oldest first."""
+    query = select(SliceRow.gateway, SliceRow.weight, SliceRow.start).where(
+        SliceRow.migration == migration, SliceRow.start < end).order_by(SliceRow.start)
     with store.read() as session:
-        return [tuple(row) for row in session.execute(query)]
+        return [(gateway, weight, start) for gateway, weight, start in session.execute(query)]
 
 
-def sum_up(
-    store: Store, migration: str, which: Sequence[tuple[str, int]], weight: int,
-    summed: Callable[[Sequence[PackedSlice]], PackedSlice],
+def of_starts(
+    store: Store, migration: str, *, gateway: str, weight: int, starts: Sequence[int]
+) -> list[PackedSlice]:
+    """Return the slices of a gateway and split that began at some seconds, oldest first."""
+    query = select(SliceRow).where(
+        SliceRow.migration == migration, SliceRow.gateway == gateway,
+        SliceRow.weight == weight, SliceRow.start.in_(starts)).order_by(SliceRow.start)
+    return all_records(store, PackedSlice, query)
+
+
+def replace(
+    store: Store, migration: str, old: Sequence[PackedSlice], new: PackedSlice
 ) -> None:
-    """Put one slice in the place of several of one split, in one transaction.
-
-    What is summed is what is deleted: a slice that a node goes on with meanwhile is never in both.
-
-    Args:
-        store: The store.
-        migration: Name of the migration.
-        which: Gateway and start of each.
-        weight: Their split.
-        summed: Makes one of them.
-    """
+    """Put one slice in the place of several of the same gateway and split."""
     with store.begin(is_durable=False) as session:
-        taken = session.execute(delete(SliceRow).where(
-            SliceRow.migration == migration, SliceRow.weight == weight,
-            tuple_(SliceRow.gateway, SliceRow.start).in_(which)).returning(*_PACKED))
-        found = [PackedSlice(**row._mapping) for row in taken]
-        if found:
-            _upsert(session, migration, [summed(found)])
+        session.execute(delete(SliceRow).where(
+            SliceRow.migration == migration, SliceRow.gateway == new.gateway,
+            SliceRow.weight == new.weight, SliceRow.start.in_([each.start for each in old])))
+        _upsert(session, migration, [new])
 
 
 def prune(store: Store, migration: str, *, before: int) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 from changeover.analysis.window import Sample, Window, combine, of_subset
 from changeover.store.covering import SIZES, covering
 from changeover.store.engine import Store
-from changeover.store.sample_rows import read_rows
+from changeover.store.samples import read_rows
 
 
 def windows_of(

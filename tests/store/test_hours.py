@@ -16,7 +16,7 @@ from changeover.plan.procedures import RetentionSpec
 from changeover.store import compared_sums, hours, outages, samples
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
-from changeover.store.sample_rows import SampleRow
+from changeover.store.samples import SampleRow
 
 FIRST = 1_700_002_800
 """The start of an hour."""

@@ -15,7 +15,7 @@ from changeover.console.exposition.family import Buckets
 from changeover.domain.publications import Publication
 from changeover.domain.routing import System
 from changeover.plan.subsets import route_of_subset
-from changeover.store import publications, sample_rows, samples
+from changeover.store import publications, samples
 from changeover.store.covering import SECOND
 from changeover.store.engine import Store
 
@@ -121,7 +121,7 @@ class Counters:
         span = range(max(began, self._compared_until - LATE_SECONDS), before)
         self._compared_until = before
         with self._store.read() as session:
-            rows = sample_rows.read_rows(session, self._migration, SHADOW, SECOND, span=span)
+            rows = samples.read_rows(session, self._migration, SHADOW, SECOND, span=span)
         known = self._compared_at
         self._compared_at = {row.at: (row.compared, row.matched) for row in rows}
         for at, (compared, matched) in self._compared_at.items():

@@ -57,34 +57,8 @@ def test_a_lone_gateway_is_left_as_it_is() -> None:
     assert merging.pop_changed()[0] is own
 
 
-def test_a_sum_of_all_takes_the_place_of_single_rows() -> None:
-    """What is sent of such a second is in its next sum."""
-    merging = Merging()
-    merging.add([sample(2, gateway="edge-1"), sample(3, gateway="edge-2")])
-    merging.add([sample(6, gateway="all")])
-    found, = merging.pop_changed()
-    assert (found.requests, found.gateway) == (6, "main")
-    merging.add([sample(1, gateway="edge-3"), sample(9), sample(6, gateway="all")])
-    assert merging.pop_changed() == []
-    merging.add([sample(7, gateway="all")])
-    assert merging.pop_changed()[0].requests == 7
-
-
-def test_single_rows_are_forgotten_before_sums() -> None:
-    """They are hundreds; what is sent of that time still comes as a sum."""
-    merging = Merging()
-    merging.add([sample(2, gateway="edge-1"), sample(5, at=40, gateway="all")])
-    assert [each.requests for each in merging.pop_changed()] == [5, 2]
-    merging.forget(30, rows=110)
-    merging.add([sample(3, gateway="edge-1"), sample(3, at=110, gateway="edge-2")])
-    assert [each.requests for each in merging.pop_changed()] == [3]
-    merging.add([sample(8, gateway="all"), sample(5, at=40, gateway="all")])
-    assert [each.requests for each in merging.pop_changed()] == [8]
-
-
 def nodes_of(*measured: int, age: float = 0.5) -> Nodes:
-    site: Any = SimpleNamespace(
-        store=None, migration="shop", home=SimpleNamespace(gateway_files=None))
+    site: Any = SimpleNamespace(store=None, migration="shop")
     found = Nodes(site, Notices())
     known = [replace(node(number, age=age), measured_until=until)
              for number, until in enumerate(measured, 1)]

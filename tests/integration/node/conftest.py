@@ -29,7 +29,7 @@ from changeover.plan.model import Plan
 from changeover.procedures import traffic
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import gateway_nodes, plans, routing, sample_rows
+from changeover.store import gateway_nodes, plans, routing, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.store.conftest import new_database, postgres_template, postgres_url
@@ -123,7 +123,7 @@ class Node:
         """Return how many requests meant for a system the store knows from it, by the second."""
         span = range(0, int(clock.now().timestamp()) + 60)
         with self.store.read() as session:
-            rows = sample_rows.rows_of_gateways(session, "bench", span)
+            rows = samples.read_rows(session, "bench", None, 1, span=span)
         return sum(row.requests for row in rows
                    if row.gateway == self.name and row.system in ("baseline", "candidate"))
 

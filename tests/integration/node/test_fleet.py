@@ -203,7 +203,7 @@ def test_a_later_minute_that_came_late_is_in_the_sums(fleet: Fleet) -> None:
     at = int(clock.now().timestamp()) // 60 * 60 - 600
     own = [Sample("candidate", at + second, requests=2) for second in range(60)]
     samples.write(fleet.store, "bench", own)
-    samples.rollup(fleet.store, "bench", now=clock.from_timestamp(at + 300))
+    samples.rollup(fleet.store, "bench", now=clock.from_timestamp(at + 200))
     late = [Sample("candidate", at + second, gateway="edge-1", requests=3) for second in range(30)]
     samples.write(fleet.store, "bench", late)
 
