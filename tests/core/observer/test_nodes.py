@@ -58,7 +58,8 @@ def test_a_lone_gateway_is_left_as_it_is() -> None:
 
 
 def nodes_of(*measured: int, age: float = 0.5) -> Nodes:
-    site: Any = SimpleNamespace(store=None, migration="shop")
+    site: Any = SimpleNamespace(
+        store=None, migration="shop", home=SimpleNamespace(gateway_files=None))
     found = Nodes(site, Notices())
     known = [replace(node(number, age=age), measured_until=until)
              for number, until in enumerate(measured, 1)]
