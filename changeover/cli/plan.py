@@ -32,7 +32,7 @@ from changeover.plan.load import load_plan, refuse_beside, settings_of
 from changeover.plan.model import Plan, Stage
 from changeover.plan.schema import plan_schema
 from changeover.plan.units import format_duration, without_secrets
-from changeover.procedures.sharing import unreachable_kinds
+from changeover.procedures.target_kinds import unreachable_kinds
 
 
 @click.group()

@@ -6,8 +6,8 @@ import click
 
 from changeover.cli.bars import spinner
 from changeover.cli.common import Session, home_option, output_option, pass_session
+from changeover.domain.roles import ROLES
 from changeover.errors import InvalidInput
-from changeover.site import rights
 from changeover.site.home import Home
 from changeover.store.engine import Store, head_revision
 
@@ -39,13 +39,16 @@ Examples:
 Run it again after each `changeover store upgrade`: it takes away all rights on the tables and
 gives those that are needed now. The role of PostgreSQL must exist.
 """)
-@click.option("--role", required=True, type=click.Choice(list(rights.ROLES)),
+@click.option("--role", required=True, type=click.Choice(ROLES),
               help="Whose rights.")
 @click.option("--to", metavar="NAME", help="The role of PostgreSQL; default: changeover_ROLE.")
 @output_option
 @pass_session
 def grants(session: Session, role: str, to: str | None) -> None:
     """Print the SQL that gives a role of PostgreSQL what it needs of the store, and no more."""
+    # it reads the definitions of all tables, which other commands need not
+    from changeover.site import rights
+
     name = f"changeover_{role}" if to is None else to
     try:
         statements = rights.grants(role, name)

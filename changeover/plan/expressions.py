@@ -94,8 +94,12 @@ def replaced(text: str, pattern: str, by: str) -> str:
 
 
 def _replaced(text: str, pattern: str, by: str) -> str:
-    made, done = [], 0
+    made, done, last = [], 0, None
     for match in _matcher(pattern).finditer(text):
+        # RE2's own iterator finds an empty match that lies ahead (`\b`) more than once
+        if match.span() == last:
+            continue
+        last = match.span()
         made.append(text[done:match.start()])
         made += [part if isinstance(part, str) else match.group(part[0]) or ""
                  for part in _template(by)]

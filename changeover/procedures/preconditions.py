@@ -15,9 +15,9 @@ from changeover.errors import ChangeoverError, InvalidInput, Refused
 from changeover.notify.channels import channels_of, send
 from changeover.plan.procedures import PreconditionsSpec
 from changeover.plan.units import format_duration, format_size
-from changeover.procedures import sharing
 from changeover.procedures.steps import CutoverRun, Found
 from changeover.procedures.suites import SuiteResult, problems_of
+from changeover.procedures.target_kinds import unreachable_kinds
 from changeover.site.site import Site
 from changeover.store import firings, gateway_nodes, health_results, plans, steps
 
@@ -43,7 +43,7 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
     def check() -> Found:
         # every reason at once: people mend all of them before the next try
         problems = [
-            *_outdated(run.site), *sharing.unreachable_kinds(run.site.plan), *problems_of(suite)]
+            *_outdated(run.site), *unreachable_kinds(run.site.plan), *problems_of(suite)]
         if spec is not None:
             problems += _problems(run.site, spec)
         if problems:

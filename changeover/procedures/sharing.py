@@ -17,8 +17,7 @@ from changeover import clock
 from changeover.domain.messages import Severity
 from changeover.domain.report_files import SharedFile
 from changeover.errors import ChangeoverError
-from changeover.machine.remote_files import RemoteFiles, problem_of
-from changeover.plan.model import Plan
+from changeover.machine.remote_files import RemoteFiles
 from changeover.procedures.notices import notify
 from changeover.site.site import Site
 from changeover.store import shared_files
@@ -105,16 +104,6 @@ def place_of(site: Site) -> str:
     spec = site.plan.reports
     target = spec.target if spec else ""
     return target if "://" in target else str(site.home.root / target)
-
-
-def unreachable_kinds(plan: Plan) -> list[str]:
-    """Return, for each address in a plan, why this machine can reach none of its kind."""
-    targets = {"reports.target": plan.reports.target} if plan.reports else {}
-    found = []
-    for where, target in targets.items():
-        if problem := problem_of(target):
-            found.append(f"{where}: {problem}")
-    return found
 
 
 def _copy(site: Site, remote: RemoteFiles, file: SharedFile, seconds: float) -> None:

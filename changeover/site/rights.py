@@ -107,8 +107,8 @@ ROLES: dict[str, Rights] = {
         secrets=frozenset({"approver_code", "approver_token"})),
     "reader": Rights("a person or a program that only reads: status, history, verdicts, exports"),
     "main": Rights(
-        "the whole of `changeover up` under one role, and people who may do everything; it owns no "
-        "table, so `changeover store upgrade` needs the owner",
+        "the whole of `changeover up` under one role, and people who may do everything; it owns "
+        "no table, so `changeover store upgrade` needs the owner",
         {table: "IUD" for table in METADATA.tables} | {"audit_event": "I"},
         secrets=SECRET),
 }

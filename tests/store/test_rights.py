@@ -15,6 +15,7 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from changeover import clock
+from changeover.domain import roles
 from changeover.site import rights
 from changeover.site.home import STORE_VARIABLE, Home
 from changeover.store import audit, plans
@@ -53,6 +54,11 @@ def refused(url: str, *statements: str) -> None:
             with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"):
                 connection.execute(text(statement))
             connection.rollback()
+
+
+def test_every_role_can_be_asked_for() -> None:
+    """The names that the command takes are those of whose rights there are."""
+    assert list(roles.ROLES) == list(rights.ROLES)
 
 
 def test_every_table_is_somebodys() -> None:

@@ -79,6 +79,7 @@ def test_stored_plan_of_before_goes_on() -> None:
     ("é1\ud800 2", r"\d", "#", "é#\ud800 #"),
     ("é", "x*", "-", "-é-"),
     ("A a", "(?i)a", "b", "b b"),
+    ("111 1", r"\b", "#", "#111# #1#"),
 ])
 def test_replacement_is_what_it_was(text: str, pattern: str, by: str, expected: str) -> None:
     """Groups by number and name, escapes, halves of surrogate pairs, empty matches."""
