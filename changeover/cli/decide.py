@@ -65,8 +65,7 @@ Examples:
   changeover rollback --reason "slower than agreed" --gradual
   changeover rollback --reason "orders are missing" --scope route:orders
   changeover rollback --reason "database down" --break-glass
-  changeover rollback --reason "database down" --break-glass \
-    --migration shop --node https://edge-3.example:8102
+  changeover rollback --reason "down" --break-glass --migration shop --node https://edge-3:8102
 \b
 With --break-glass it asks all gateway nodes that this home knows, with the token in
 $CHANGEOVER_BREAK_GLASS_TOKEN, or in the file $CHANGEOVER_BREAK_GLASS_TOKEN_FILE. Exit code 6:

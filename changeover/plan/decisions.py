@@ -99,8 +99,9 @@ STAGES = {
 }
 TRAFFIC = {
     "routing.changed": Kind(
-        "The routing state is another one.",
-        "from to reason weight mode"),
+        "The routing state is another one. `again`: a stage's users come again after a rollback of "
+        "a part.",
+        "from to reason weight mode again"),
     "rollback.started": Kind(
         "Everyone goes back to the baseline; the epoch is a new one.",
         "from to reason weight mode return"),
