@@ -143,3 +143,6 @@ def test_a_dead_node_is_forgotten_in_its_own_migration(pair: Pair) -> None:
     assert shop.row() is None
     wait_for(lambda: mail.row() is not None and mail.ready().status_code == 200,
              what="the other one serves on")
+    # tests run in any order: the next one finds it as it was
+    shop.start()
+    shop.wait_ready()
