@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from changeover.errors import Refused
@@ -77,11 +78,7 @@ def refuse_unless_well(files: GatewayFiles) -> None:
     Raises:
         Refused: The plan that the node had last may retire it, and it is not well.
     """
-    try:
-        noted = json.loads(files.retirable.read_bytes())
-    except FileNotFoundError:
-        return
-    if not _is_well(noted):
+    if noted := _unwell(files.retirable):
         raise Refused(
             f"not rolled back because {noted['name']} is not well, and may have been retired",
             where=noted["health"],
@@ -94,16 +91,21 @@ def refuse(files: GatewayFiles) -> None:
     Raises:
         Refused: It was, and it is not.
     """
-    try:
-        noted = json.loads(files.retired.read_bytes())
-    except FileNotFoundError:
-        return
-    if not _is_well(noted):
+    if noted := _unwell(files.retired):
         raise Refused(
             f"not rolled back because {noted['name']} was retired at {noted['at']} and is not well",
             where=noted["health"],
             next_step=f"Mend the candidate, or start the baseline; without {files.retired} users "
             "are sent there all the same")
+
+
+def _unwell(path: Path) -> dict[str, Any] | None:
+    """Return a note whose baseline is not well; None when it is, or nothing is noted."""
+    try:
+        noted: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    return None if _is_well(noted) else noted
 
 
 def _is_well(noted: dict[str, Any]) -> bool:

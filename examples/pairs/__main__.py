@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
 
 from changeover.cli.common import FOLDER
 from changeover.cli.demo import fresh_home
-from changeover.errors import ChangeoverError
 from examples.pairs import pair as pairs
 from examples.pairs.run import Run
+from examples.scripts import exit_code, show
 
 
 @click.command(epilog="""
@@ -44,25 +43,8 @@ def main(name: str | None, *, lists: bool, home: Path | None) -> int:
         return 0
     pair = pairs.load(name)
     pair.require()
-    return Run(pair, fresh_home(home or Path(".changeover-pairs") / name), _show).run()
-
-
-def _show(text: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')} {text}")
-
-
-def _main() -> int:
-    try:
-        return int(main(standalone_mode=False) or 0)
-    except ChangeoverError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return 130
+    return Run(pair, fresh_home(home or Path(".changeover-pairs") / name), show).run()
 
 
 if __name__ == "__main__":
-    raise SystemExit(_main())
+    raise SystemExit(exit_code(main))

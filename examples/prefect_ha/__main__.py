@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import click
 
 from changeover.cli.common import FOLDER
-from changeover.errors import ChangeoverError, EnvironmentProblem
+from changeover.errors import EnvironmentProblem
 from changeover.supervisor.keeper import ASKED_TO_END
 from examples.prefect_ha.parts import Parts
 from examples.prefect_ha.run import Run
+from examples.scripts import exit_code, show
 
 
 @click.command(epilog="""
@@ -34,7 +34,7 @@ def main(home: Path) -> int:
     # a shell starts what it puts in the background with SIGINT ignored
     for number in ASKED_TO_END:
         signal.signal(number, signal.default_int_handler)
-    return Run(Parts(_emptied(home.absolute()), _show), _show).run()
+    return Run(Parts(_emptied(home.absolute()), show), show).run()
 
 
 def _emptied(folder: Path) -> Path:
@@ -51,22 +51,5 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def _show(text: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')} {text}")
-
-
-def _main() -> int:
-    try:
-        return int(main(standalone_mode=False) or 0)
-    except ChangeoverError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return 130
-
-
 if __name__ == "__main__":
-    raise SystemExit(_main())
+    raise SystemExit(exit_code(main))
