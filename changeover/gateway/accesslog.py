@@ -15,7 +15,7 @@ import orjson
 
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System
-from changeover.gateway.envoy import choice, grpc, hop, streams, subsets
+from changeover.gateway.envoy import body_limit, choice, grpc, hop, streams, subsets
 from changeover.gateway.envoy.synthetic import SYNTHETIC
 from changeover.plan.statuses import GRPC_STATUSES
 
@@ -203,14 +203,14 @@ def refusal(entry: Entry) -> str | None:
     """Return why the gateway itself refused a request, in Envoy's word; None when it did not.
 
     Either no route was chosen and no system asked: Envoy does not forward such a request
-    (docs/gateway.md). Or it was not HTTP, seen perhaps only in the middle of a body; HTTP/2 then
-    has no status. 408 means that the user never sent the end of the request.
+    (docs/gateway.md). Or it was not HTTP, or too large, seen perhaps only in the middle of a body;
+    HTTP/2 then has no status. 408 means that the user never sent the end of the request.
     """
     details = entry.details
     is_of_no_system = not entry.route and entry.served_by is None
     is_answered = is_of_no_system and entry.status >= 400 and entry.status != 408
     is_broken = details.startswith(_NOT_HTTP) and not details.startswith(_CANCELLED)
-    if not is_answered and not is_broken:
+    if not (is_answered or is_broken or details == body_limit.DETAILS):
         return None
     # In braces Envoy adds particulars of the one request; reasons are counted without them.
     return details.partition("{")[0][:LONGEST_REASON] or "unknown"

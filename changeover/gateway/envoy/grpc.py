@@ -20,6 +20,8 @@ Json = dict[str, Any]
 
 FIELD = "gs"
 """Where a line of the log has the status; `g` is that of subsets."""
+CONTENT_TYPE = r"application/grpc(?:[+;].*)?"
+"""Of calls of gRPC (RE2); not `application/grpc-web`, which is HTTP/1.1 like any other."""
 
 
 def is_possible(plan: Plan) -> bool:
@@ -56,8 +58,7 @@ def routes(plan: Plan, make: Callable[[Json], Json]) -> list[Json]:
     """
     if not is_possible(plan):
         return []
-    # Not `application/grpc-web`, which is HTTP/1.1 like any other.
-    route = make(string("content-type", {"safe_regex": {"regex": r"application/grpc(?:[+;].*)?"}}))
+    route = make(string("content-type", {"safe_regex": {"regex": CONTENT_TYPE}}))
     action = route["route"]
     # A server that streams may begin late. The client's own deadline ends a call that hangs, and a
     # little earlier than the client does, so that it counts against the system.

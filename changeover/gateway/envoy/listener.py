@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from changeover.gateway.envoy import (
+    body_limit,
     forwarded,
     grpc,
     hop,
@@ -55,8 +56,9 @@ def connection_manager(plan: Plan, files: GatewayFiles, hops: int) -> Json:
             # Early: before routes are chosen, so that clients cannot choose one by our headers.
             "early_header_mutation_extensions": [_edge_headers(plan, hops)],
             "rds": {"route_config_name": ROUTES, "config_source": watched(files.routes)},
-            "http_filters": [*segment_script.filters(plan, files), *user_key.filters(plan),
-                             *subsets.filters(plan), *taps, *hop.filters(), {
+            "http_filters": [*body_limit.filters(plan), *segment_script.filters(plan, files),
+                             *user_key.filters(plan), *subsets.filters(plan), *taps,
+                             *hop.filters(), {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
                     "@type": _TYPE + "extensions.filters.http.router.v3.Router",

@@ -118,6 +118,11 @@ def _single(header: str, test: TextTest) -> Json:
     match: Json = {kind: text}
     if test.ignores_case:
         match["ignore_case"] = True
+    return single(header, match)
+
+
+def single(header: str, match: Json) -> Json:
+    """Return the test of a header's text, for Envoy's generic matcher."""
     return {"single_predicate": {"input": of_header(header), "value_match": match}}
 
 

@@ -62,14 +62,15 @@ class Shop(Bench):
 
 @pytest.fixture(params=[None, 100], ids=["no limit", "limited"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    """Everyone at the candidate, with and without the second hop of a limit."""
+    """Everyone at the candidate, with and without the second hop of a limit, and one of bodies."""
     ports = [free_port() for _ in range(3)]
+    limits = {"limits": {"body": "1kB"}} if request.param else {}
     plan = make_plan(systems={
         "baseline": {"name": "old", "url": f"http://127.0.0.1:{ports[0]}", "protocol": "http2",
                      "health": HEALTH},
         "candidate": {"name": "new", "url": f"http://127.0.0.1:{ports[1]}", "protocol": "http2",
                       "health": HEALTH, "concurrency": request.param},
-    }, routing={"listen": f"127.0.0.1:{ports[2]}"})
+    }, routing={"listen": f"127.0.0.1:{ports[2]}", **limits})
     gateway = Gateway(GatewayFiles(tmp_path / "gateway"), patience=LONGEST_PAUSE)
     gateway.prepare(plan, RoutingState("bench", version=1))
     old, new = GrpcSystem("baseline"), GrpcSystem("candidate")
@@ -93,7 +94,8 @@ def test_calls_and_streams_pass_with_their_trailers(shop: Shop) -> None:
         assert user.many(500)[-1] == b"499 of candidate"
         sent: queue.Queue[bytes | None] = queue.Queue()
         stream = user.both(iter(sent.get, None))
-        for number in range(20):
+        # more bytes than a limit of bodies: a stream is none
+        for number in range(200):
             # each answer comes before the next message is sent: nothing waits for an end
             sent.put(b"%d" % number)
             assert next(stream) == b"%d by candidate" % number
