@@ -4,13 +4,15 @@ Made-up examples have all the time they need: a busy machine pauses any process.
 them than a developer waits for (`--hypothesis-profile=thorough`).
 
 Files are handed to the workers whole and in this order (`--dist loadfile --no-loadscope-reorder`).
-At the end come the whole migrations, two at a time and beside nothing else: their limits are those
-of a real plan (milliseconds, megabytes), which a machine that is busy with other tests breaks.
+At the end come the whole migrations, two at a time: their limits are those of a real plan
+(milliseconds, megabytes), which a machine that is busy with other tests breaks. Each mostly waits.
+What nobody waits for in a test is run meanwhile, by processes that get what the others leave.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import PurePath
 
 import pytest
@@ -19,9 +21,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-from tests.support.second_try import pytest_terminal_summary
+pytest_plugins = ["tests.support.second_try", "tests.support.cpu_times"]
 
-__all__ = ["pytest_terminal_summary"]
+AT_A_TIME = 2
+"""Whole migrations that run beside each other."""
 
 settings.register_profile("thorough", deadline=None, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
@@ -29,56 +32,109 @@ settings.register_profile("quick", settings.get_profile("thorough"), max_example
 settings.load_profile("quick")  # `.ci/run` asks for the thorough one
 
 
+def _parts(nodeid: str) -> tuple[str, ...]:
+    return PurePath(nodeid.partition("::")[0]).parts
+
+
 def _is_of_site(path: str) -> bool:
-    return "flows" in PurePath(path).parts
+    return "flows" in _parts(path)
 
 
 def _is_migration(path: str) -> bool:
-    return "migrations" in PurePath(path).parts
+    return "migrations" in _parts(path)
+
+
+def _is_patient(path: str) -> bool:
+    """Whether these tests only compute: they pass just as well when they get little of a core."""
+    return "core" in _parts(path)
+
+
+def _is_ordinary(path: str) -> bool:
+    return not _is_migration(path) and not _is_patient(path)
 
 
 def _rank(item: pytest.Item) -> int:
-    path = item.nodeid.partition("::")[0]
-    if _is_migration(path):
+    if _is_migration(item.nodeid):
+        return 5
+    if _is_patient(item.nodeid):
         return 4
     if item.get_closest_marker("chaos"):
         return 0
-    if _is_of_site(path):
+    if _is_of_site(item.nodeid):
         return 1
     return 2 if item.get_closest_marker("integration") else 3
 
 
+def _minutes(item: pytest.Item) -> float:
+    """Return what the file takes on a quiet machine, as far as it says so."""
+    return float(getattr(getattr(item, "module", None), "MINUTES", 0))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests with the longest files first; among those of a rank the order stays."""
-    items.sort(key=_rank)
+    """Put the longest files first; among those of a rank that say nothing the order stays."""
+    items.sort(key=lambda item: (_rank(item), -_minutes(item)))
 
 
 class OneSiteAtATime(LoadFileScheduling):
     """Gives the first worker the files of whole sites, and the others all other files.
 
     A site keeps more than one core busy: two of them beside each other only wait for each other. A
-    worker whose own files are used up helps with the others'. When only whole migrations are left,
-    workers end, and the last two run them: each stack mostly waits.
+    worker whose own files are used up helps with the others'. When only whole migrations and what
+    is patient are left, the last two workers run the migrations, and all others what is patient.
     """
 
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        self.patient: set[WorkerController] = set()
+
+    def _reschedule(self, node: WorkerController) -> None:
+        # not before its last test, which waits for the next file's first: a file that is handed
+        # out early waits for one worker while others have nothing to do
+        if not self.workqueue or self._pending_of(self.assigned_work[node]) <= 1:
+            super()._reschedule(node)
+
     def _assign_work_unit(self, node: WorkerController) -> None:
-        ordinary = [path for path in self.workqueue if not _is_migration(path)]
-        others = [each for each in self.nodes if each is not node and not each.shutting_down]
-        if not ordinary and len(others) > 1:
+        path = self._next(node)
+        if path is None:
             node.shutdown()
             return
-        is_first = node is self.nodes[0]
-        own = [path for path in ordinary if _is_of_site(path) == is_first] or ordinary
-        if own:
-            self.workqueue.move_to_end(own[0], last=False)
+        if _is_patient(path):
+            self.patient.add(node)
+        self.workqueue.move_to_end(path, last=False)
         super()._assign_work_unit(node)
+
+    def _next(self, node: WorkerController) -> str | None:
+        """Return the file that a worker is to run; None when there is none for it."""
+        is_first = node is self.nodes[0]
+        ordinary = [path for path in self.workqueue if _is_ordinary(path)]
+        if ordinary and node not in self.patient:
+            return next((path for path in ordinary if _is_of_site(path) == is_first), ordinary[0])
+        patient = next(filter(_is_patient, self.workqueue), None)
+        migration = next(filter(_is_migration, self.workqueue), None)
+        others = [each for each in self.nodes
+                  if each is not node and not each.shutting_down and each not in self.patient]
+        if len(others) >= AT_A_TIME or (node in self.patient and others) or not migration:
+            return patient
+        return migration
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
     """Hand out whole files; other ways of distribution are left to xdist."""
     return OneSiteAtATime(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have a worker that came to what is patient get only what others leave of the machine.
+
+    It runs nothing else from then on, and whole migrations are run beside it.
+    """
+    if (hasattr(item.config, "workerinput") and _is_patient(item.nodeid)
+            and _is_migration(item.session.items[-1].nodeid)
+            and hasattr(os, "SCHED_IDLE") and os.sched_getscheduler(0) != os.SCHED_IDLE):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def pytest_collection_finish() -> None:

@@ -11,6 +11,10 @@ import pytest
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # half of what it costs to start pytest a dozen times
+}
 CONFTEST = """
 from tests.support.second_try import pytest_terminal_summary
 """
@@ -44,9 +48,9 @@ def run(folder: Path, chosen: str) -> subprocess.CompletedProcess[str]:
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = integration: starts processes\n")
     (folder / "test_suite.py").write_text(SUITE)
     python = f"{sys.executable} -m"
-    command = f"{python} pytest -n 2 -k '{chosen}' || {python} tests.support.second_try"
+    command = f"{python} pytest -p xdist -n 2 -k '{chosen}' || {python} tests.support.second_try"
     return subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True,
-                          env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
+                          env=ENVIRONMENT, check=False)
 
 
 def last(done: subprocess.CompletedProcess[str]) -> str:

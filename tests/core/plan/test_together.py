@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ EXAMPLES = ROOT / "examples" / "group"
 WAIT = "waits_for: [{migration: %s, stage: %s}]"
 
 
+@cache
 def member(name: str, order: int, beta: str = "", full: str = "", group: str = "checkout") -> Plan:
     """Return a plan of a group; `beta` and `full` are further keys of these phases."""
     text = GOOD.replace("migration: shop", f"migration: {name}\n"
@@ -162,6 +164,8 @@ def test_without_a_circle_every_stage_can_be_reached(
 
 def _waiting(plan: Plan, waits: list[tuple[str, str, str]]) -> Plan:
     """Return the plan with stages that wait; of stages that there are."""
+    if not waits:
+        return plan
     document = plan.model_dump(mode="json", by_alias=True, exclude_none=True)
     for key, other, stage in waits:
         part = {"beta-5": document["phases"][0], "full": document["phases"][2],
