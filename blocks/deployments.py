@@ -9,9 +9,34 @@ from typing import Any
 
 import yaml
 
+from changeover.domain.prefect_owner import own_name, tag
 from changeover.errors import EnvironmentProblem
 
 FILE = "prefect.yaml"
+
+
+def owned(document: Mapping[str, Any], owner: str, *, is_beside: bool = False) -> dict[str, Any]:
+    """Return prefect.yaml's content with a database's tag on every deployment.
+
+    Args:
+        document: The content.
+        owner: The database's own name.
+        is_beside: Whether another database has the usual names on the server.
+    """
+    deployments = []
+    for each in document["deployments"]:
+        name = own_name(each["name"], owner) if is_beside else each["name"]
+        deployments.append({**each, "name": name, "tags": [*each.get("tags", []), tag(owner)]})
+    return {**document, "deployments": deployments}
+
+
+def for_here() -> dict[str, Any]:
+    """Return the content of prefect.yaml.
+
+    Raises:
+        EnvironmentProblem: It is not there.
+    """
+    return dict(yaml.safe_load(_file().read_text()))
 
 
 def for_pool(pool: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +52,7 @@ def for_pool(pool: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         EnvironmentProblem: prefect.yaml is not there.
     """
-    whole = yaml.safe_load(_file().read_text())
+    whole = for_here()
     deployments = []
     for each in whole["deployments"]:
         kept = {**each.get("work_pool", {}).get("job_variables", {}), **variables}

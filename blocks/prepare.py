@@ -16,7 +16,8 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,15 @@ import yaml
 from prefect.cli import app
 from prefect.settings import PREFECT_API_URL
 
-from blocks.deployments import FILE, for_pool
+from blocks.deployments import FILE, for_here, for_pool, owned
 from blocks.register import save_all
 from blocks.store import StoreBlock
 from changeover import clock
 from changeover.errors import Unreachable
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
-from changeover.store import plans
+from changeover.store import identity, plans
+from changeover.store.engine import Store
 
 # As long as `changeover up` waits for a process that lives (decision 0014).
 SERVER_SECONDS = 240.0
@@ -60,37 +62,86 @@ def _await_server() -> None:
         raise Unreachable(f"no answer within {SERVER_SECONDS:.0f} s", where=api.url)
 
 
-def _save_blocks(home: Home | None, migration: str) -> None:
-    store = StoreBlock(home=str(home.root) if home else "").get_client()
-    asyncio.run(save_all(plans.load(store, migration), home))
+@dataclass
+class _Asked:
+    """What is to be made, for which migration of which database."""
+
+    home: Home | None
+    migration: str
+    pool: str
+    pool_type: str
+    is_elsewhere: bool
+    variables: dict[str, Any]
+
+    @cached_property
+    def store(self) -> Store:
+        return StoreBlock(home=str(self.home.root) if self.home else "").get_client()
+
+    @cached_property
+    def owner(self) -> str:
+        return identity.of(self.store)
+
+    @cached_property
+    def api(self) -> PrefectApi:
+        return PrefectApi(PREFECT_API_URL.value() or "", owner=lambda: self.owner)
+
+    @cached_property
+    def is_beside(self) -> bool:
+        """Whether the server's usual names are those of another database."""
+        return self.api.is_taken("cutover/main")
 
 
-def _make_pool(name: str, kind: str, *, is_ours: bool) -> None:
+def _refuse_taken(asked: _Asked) -> None:
+    """Leave alone what another database has on the server.
+
+    Raises:
+        Unreachable: `changeover up` would take its work pool and its blocks.
+    """
+    if asked.is_beside and not asked.is_elsewhere and not asked.api.deployment_id("cutover/main"):
+        raise Unreachable(
+            "the flows on this Prefect server are of another database: use a server of its own "
+            "(without --prefect-url), or `changeover deploy --pool NAME`, workers of that pool and "
+            "`changeover up --no-worker`")
+
+
+def _save_blocks(asked: _Asked) -> None:
+    # beside another database's there are none: its workers know the store by their environment
+    if not asked.is_beside:
+        asyncio.run(save_all(plans.load(asked.store, asked.migration), asked.home))
+
+
+def _make_pool(asked: _Asked) -> None:
     """Make a work pool; one that is there and not of `changeover up` stays as it is."""
+    is_ours = not asked.is_elsewhere and not asked.is_beside
     if is_ours:
-        prefect("work-pool", "create", name, "--type", kind, "--overwrite")
-    elif not PrefectApi(PREFECT_API_URL.value() or "").has_pool(name):
-        prefect("work-pool", "create", name, "--type", kind)
+        prefect("work-pool", "create", asked.pool, "--type", asked.pool_type, "--overwrite")
+    elif not asked.api.has_pool(asked.pool):
+        prefect("work-pool", "create", asked.pool, "--type", asked.pool_type)
 
 
-def _deploy_elsewhere(pool: str, variables: dict[str, Any]) -> None:
-    """Deploy every flow into a pool, for workers of any machine."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE
-        path.write_text(yaml.safe_dump(for_pool(pool, variables)))
-        prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(path))
+def _deploy(asked: _Asked) -> None:
+    """Deploy every flow, for `changeover up` or for workers of any machine.
 
-
-def _deploy_here(pool: str) -> None:
-    """Deploy every flow for `changeover up`, unless `changeover deploy` put them elsewhere."""
-    api = PrefectApi(PREFECT_API_URL.value() or "")
-    other = api.pool()
-    if other != pool and api.has_pool(other):
-        _deploy_elsewhere(other, api.job_variables())
+    Those that `changeover deploy` put elsewhere stay there when `changeover up` comes again.
+    """
+    if asked.is_elsewhere:
+        _deploy_all(asked, for_pool(asked.pool, asked.variables))
+        return
+    other = asked.api.pool()
+    if other != asked.pool and asked.api.has_pool(other):
+        _deploy_all(asked, for_pool(other, asked.api.job_variables()))
         sys.stdout.write(f"flows stay in the work pool {other}, where `changeover deploy` put "
                          "them: its workers run them\n")
         return
-    prefect("--no-prompt", "deploy", "--all")
+    _deploy_all(asked, for_here())
+
+
+def _deploy_all(asked: _Asked, document: dict[str, Any]) -> None:
+    made = owned(document, asked.owner, is_beside=asked.is_beside)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        path.write_text(yaml.safe_dump(made))
+        prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(path))
 
 
 def _make(steps: Sequence[tuple[str, Callable[[], None]]]) -> int:
@@ -116,17 +167,16 @@ def main() -> int:
     parser.add_argument("--elsewhere", action="store_true", help="For workers of any machine.")
     parser.add_argument("--job-variables", default="{}", help="JSON, for every deployment.")
     given = parser.parse_args()
-    home = Home(given.home) if given.home else None
-    deploy = partial(_deploy_here, given.pool)
-    if given.elsewhere:
-        deploy = partial(_deploy_elsewhere, given.pool, json.loads(given.job_variables))
+    asked = _Asked(
+        Home(given.home) if given.home else None, given.migration, given.pool, given.pool_type,
+        given.elsewhere, json.loads(given.job_variables))
     # Deployments come last: a scheduled run may begin at once, and needs pool and blocks.
     return _make([
         ("the connection to Prefect", _await_server),
-        ("the work pool", partial(
-            _make_pool, given.pool, given.pool_type, is_ours=not given.elsewhere)),
-        ("the blocks", partial(_save_blocks, home, given.migration)),
-        ("the deployments", deploy),
+        ("the flows", partial(_refuse_taken, asked)),
+        ("the work pool", partial(_make_pool, asked)),
+        ("the blocks", partial(_save_blocks, asked)),
+        ("the deployments", partial(_deploy, asked)),
     ])
 
 

@@ -67,7 +67,7 @@ def _continue(site: Site, flow: str, own: str, other: CutoverActive) -> CutoverR
     now = clock.now()
     # the flow asks the server that runs it, which need not be the home's
     url = str(PREFECT_API_URL.value())
-    api = PrefectApi(url, timeout=PREFECT_SECONDS)
+    api = PrefectApi(url, timeout=PREFECT_SECONDS, owner=lambda: site.store_id)
     if ended_now(site, api, carrier, now=now) is None:
         raise other
     if carrier.flow != flow:

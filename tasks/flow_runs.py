@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
 from uuid import UUID
 
 from prefect.context import FlowRunContext
 
 from blocks.plan import PlanBlock, block_name
 from changeover import telemetry
+from changeover.domain.prefect_owner import owner_in
 from changeover.errors import InvalidInput
 from changeover.gateway.publish import PATIENT_SECONDS
 from changeover.procedures.steps import CutoverRun
 from changeover.site import flow_sign
 from changeover.site.elsewhere import site_of
+from changeover.site.home import STORE_VARIABLE
 from changeover.site.site import Site
-from changeover.store import cutovers, plans
+from changeover.store import cutovers, identity, plans
+from changeover.store.engine import Store
 
 
 async def open_site(migration: str | None) -> Site:
@@ -29,20 +33,54 @@ async def open_site(migration: str | None) -> Site:
         StoreError: The store cannot be used.
     """
     telemetry.start("flow")
-    name = block_name(migration) if migration else "current"
-    try:
-        block: PlanBlock = await PlanBlock.aload(name)
-    except ValueError as error:
-        raise InvalidInput(
-            f"no migration {migration or 'at all'} is registered with this Prefect server",
-            next_step="Run `changeover up --plan FILE` first, or `changeover deploy`",
-        ) from error
-    store = block.store.get_client()
-    plan = plans.load(store, block.migration)
-    site = site_of(block.home, plan, store, patience=PATIENT_SECONDS)
+    home, store, name = await _opened(migration)
+    site = site_of(home, plans.load(store, name), store, patience=PATIENT_SECONDS)
     # the observer notices by it when the process vanishes
     flow_sign.give(store, root_run_id())
     return site
+
+
+async def _opened(migration: str | None) -> tuple[str, Store, str | None]:
+    """Return the home, the store and the migration's name of a flow run.
+
+    Several databases may use one server. The block, of which there is one for each name, may
+    then be another one's: this worker's environment says which database is meant.
+
+    Raises:
+        InvalidInput: No such migration is known, or the run is of another database.
+        StoreError: The store cannot be used.
+    """
+    owner, found = _owner(), None
+    try:
+        block: PlanBlock = await PlanBlock.aload(block_name(migration) if migration else "current")
+        found = block.home, block.store.get_client(), block.migration
+    except ValueError as error:
+        if not (owner and os.environ.get(STORE_VARIABLE)):
+            raise InvalidInput(
+                f"no migration {migration or 'at all'} is registered with this Prefect server",
+                next_step="Run `changeover up --plan FILE` first, or `changeover deploy`",
+            ) from error
+    if found is not None and owner in ("", identity.of(found[1])):
+        return found
+    if os.environ.get(STORE_VARIABLE):
+        store = Store.open(os.environ[STORE_VARIABLE])
+        if identity.of(store) == owner:
+            return "", store, migration
+    raise InvalidInput(
+        "this flow run is of another database than this worker's", where=f"${STORE_VARIABLE}",
+        next_step="Give each database a work pool of its own, and its workers its address")
+
+
+_root_owner: ContextVar[str] = ContextVar("_root_owner", default="")
+
+
+def _owner() -> str:
+    """Return whose the run is by its tags; a subflow's is its parent's."""
+    context = FlowRunContext.get()
+    tags = context.flow_run.tags if context is not None and context.flow_run else ()
+    if owner := owner_in(tags):
+        _root_owner.set(owner)
+    return owner or _root_owner.get()
 
 
 async def open_run(migration: str, cutover_id: int) -> CutoverRun:

@@ -2,7 +2,7 @@
 
 1. An observer waits for the lead before it reads anything, and then begins as after a restart: what
    triggers remember is in the store, so nothing fires twice and nothing is lost.
-2. It proves every half second that its session with the lock is there. What it does is done only
+2. It proves four times a second that its session with the lock is there. What it does is done only
    while the last proof is younger than the server's patience with a silent session.
 3. A process that stood still finds its proof old when it wakes up. It does nothing until it has
    asked, and gives up when another one led meanwhile: the process begins anew, and waits.
@@ -31,9 +31,10 @@ from changeover.store.leading import SESSION_SECONDS, Lead, LeadLock
 
 LOG = logging.getLogger("changeover.observer")
 
-PROVE_SECONDS = 0.5
-TRUSTED_SECONDS = SESSION_SECONDS - 1.0
-WAIT_SECONDS, BEAT_SECONDS = 0.3, 5.0
+PROVE_SECONDS = 0.25
+TRUSTED_SECONDS = SESSION_SECONDS - 0.5
+"""So long a proof counts. What a transaction takes beyond it ends in a second look at its end."""
+WAIT_SECONDS, BEAT_SECONDS = 0.2, 5.0
 ALONE_SECONDS = 4.0
 """So long it counts that the store did not answer; a turn with the store takes less."""
 DOUBTS = 25

@@ -187,7 +187,8 @@ class Recovery:
         These are the runs of our deployments, and those that carry something although their
         deployment was made anew since.
         """
-        found = {run.id: run for run in self.api.runs(DURABLE_FLOWS, state_types)}
+        found = {run.id: run for run in self.api.runs(DURABLE_FLOWS, state_types)
+                 if run.migration in ("", self.migration)}
         for carrier in carriers.of(self.store, self.migration):
             id_ = carrier.flow_run_id
             if carrier.end in (End.FAILED, End.NOT_DEPLOYED):

@@ -393,4 +393,5 @@ class Observer:
 def observe(site: Site, api_url: str | None, stop: threading.Event | None = None) -> Observer:
     """Return an observer of a migration, not yet running; `stop` ends it."""
     Path(site.home.gateway_files.root).mkdir(parents=True, exist_ok=True)
-    return Observer(site, PrefectApi(api_url) if api_url else None, stop)
+    api = PrefectApi(api_url, owner=lambda: site.store_id) if api_url else None
+    return Observer(site, api, stop)

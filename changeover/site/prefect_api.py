@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from changeover.domain.prefect_owner import is_foreign, own_name
 from changeover.errors import Refused, Unreachable
 from changeover.machine.http import new_client
 
@@ -30,7 +31,7 @@ SILENT_WORKER = timedelta(seconds=90)
 @dataclass(frozen=True, slots=True)
 class FlowRun:
     """A flow run as Prefect knows it. `flow` is the deployment's flow name, `said` the state's
-    message."""
+    message, `migration` what its parameters name, if they do."""
 
     id: str
     name: str
@@ -42,6 +43,7 @@ class FlowRun:
     run_count: int
     deployment_id: str | None = None
     said: str = ""
+    migration: str = ""
 
 
 class PrefectApi:
@@ -52,10 +54,13 @@ class PrefectApi:
     Args:
         url: Address of the API, as `http://127.0.0.1:4200/api`.
         timeout: Longest wait for an answer, in seconds.
+        owner: Says which database asks: several may use the server. Empty: whatever is there.
     """
 
-    def __init__(self, url: str, *, timeout: float = 5.0) -> None:
-        self.url = url.rstrip("/")
+    def __init__(
+        self, url: str, *, timeout: float = 5.0, owner: Callable[[], str] = str
+    ) -> None:
+        self.url, self._owner = url.rstrip("/"), owner
         self._timeout = timeout
         secret = os.environ.get("PREFECT_API_AUTH_STRING", "")
         user, _, password = secret.partition(":")
@@ -92,13 +97,26 @@ class PrefectApi:
         """Return the id of a deployment called `FLOW/NAME`, or None."""
         known, asked_at = self._deployments.get(name, ("", 0.0))
         if not known or time.monotonic() - asked_at > KNOWN_SECONDS:
-            found = self._call("GET", f"/deployments/name/{name}", missing=None)
+            found = self._deployment(name)
             if found is None:
                 self._deployments.pop(name, None)
                 return None
             known = str(found["id"])
             self._deployments[name] = (known, time.monotonic())
         return known
+
+    def _deployment(self, name: str) -> dict[str, Any] | None:
+        """Return a deployment of this database; another one's of the same name is not ours."""
+        found = self._call("GET", f"/deployments/name/{name}", missing=None)
+        if found is not None and is_foreign(found.get("tags") or (), self._owner()):
+            path = f"/deployments/name/{own_name(name, self._owner())}"
+            found = self._call("GET", path, missing=None)
+        return dict(found) if found is not None else None
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a deployment `FLOW/NAME` is of another database that uses the server."""
+        found = self._call("GET", f"/deployments/name/{name}", missing=None)
+        return found is not None and is_foreign(found.get("tags") or (), self._owner())
 
     def forget_deployments(self) -> None:
         """Ask anew for the ids of deployments, which may have been made again."""
@@ -110,7 +128,7 @@ class PrefectApi:
 
     def schedule_problem(self, name: str) -> str:
         """Return why the deployment `FLOW/NAME` makes no runs by itself; empty when it does."""
-        found = self._call("GET", f"/deployments/name/{name}", missing=None)
+        found = self._deployment(name)
         if found is None:
             return f"{name} is not deployed"
         is_on = any(schedule.get("active") for schedule in found.get("schedules") or ())
@@ -120,7 +138,7 @@ class PrefectApi:
         """Return the work pool in which `cutover/main` is deployed; ours when it is nowhere."""
         name, asked_at = self._pool
         if time.monotonic() - asked_at > KNOWN_SECONDS:
-            found = self._call("GET", "/deployments/name/cutover/main", missing=None)
+            found = self._deployment("cutover/main")
             name = str((found or {}).get("work_pool_name") or POOL)
             self._pool = name, time.monotonic()
         return name
@@ -131,7 +149,7 @@ class PrefectApi:
 
     def job_variables(self) -> dict[str, Any]:
         """Return the job variables with which `cutover/main` is deployed."""
-        found = self._call("GET", "/deployments/name/cutover/main", missing=None)
+        found = self._deployment("cutover/main")
         return dict((found or {}).get("job_variables") or {})
 
     def pool_problem(self, now: datetime | None = None) -> str:
@@ -176,7 +194,8 @@ class PrefectApi:
             "sort": "EXPECTED_START_TIME_DESC",
             "limit": 200,
         })
-        return [_flow_run(row, ids[row["deployment_id"]]) for row in rows]
+        return [_flow_run(row, ids[row["deployment_id"]]) for row in rows
+                if not is_foreign(row.get("tags") or (), self._owner())]
 
     def run(self, run_id: str) -> FlowRun | None:
         """Return a flow run, or None when there is none with this id."""
@@ -251,7 +270,8 @@ class PrefectApi:
         body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         if key is not None:
             # asked again after a kill or a timeout, Prefect answers with the run that it made first
-            body["idempotency_key"] = key
+            # a flow has one list of keys for all databases that use the server
+            body["idempotency_key"] = f"{key}-{owner}" if (owner := self._owner()) else key
         path = f"/deployments/{found}/create_flow_run"
         created = self._call("POST", path, body, missing=None)
         if created is None:  # deployed anew under another id
@@ -366,6 +386,7 @@ def _flow_run(row: dict[str, Any], flow: str) -> FlowRun:
         state_at=_time(state.get("timestamp") or row["created"]),
         scheduled_for=_time(due) if due else None, run_count=int(row.get("run_count") or 0),
         deployment_id=row.get("deployment_id"), said=state.get("message") or "",
+        migration=str((row.get("parameters") or {}).get("migration") or ""),
     )
 
 

@@ -13,7 +13,7 @@ from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 from changeover.site.home import Home
-from changeover.store import plans
+from changeover.store import identity, plans
 from changeover.store.engine import Store
 
 if TYPE_CHECKING:
@@ -111,7 +111,16 @@ class Site:
 
         # where `changeover up` did not start it, as Prefect's own commands find it
         url = str(self.home.settings().get("api_url") or os.environ.get("PREFECT_API_URL", ""))
-        return PrefectApi(url, timeout=seconds)
+        return PrefectApi(url, timeout=seconds, owner=lambda: self.store_id)
+
+    @cached_property
+    def store_id(self) -> str:
+        """The database's own name: other databases may use the same Prefect server.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        return identity.of(self.store)
 
     @cached_property
     def metrics(self) -> MetricsReader:

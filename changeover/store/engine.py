@@ -44,7 +44,8 @@ class Store:
     def __init__(self, engine: Engine, *, timeout: float = 5.0) -> None:
         self.engine, self.timeout = engine, timeout
         self.fence: Callable[[], None] = lambda: None
-        """Asked before each transaction that writes; raises when its caller must not."""
+        """Asked before each transaction that writes and at its end; raises when its caller must
+        not: a process may have stood still in between."""
         self._queue = _queue_of(engine)
 
     @classmethod
@@ -111,6 +112,7 @@ class Store:
             session.connection()  # takes the lock now, not at the first statement
             turn.has_begun()
             yield session
+            self.fence()
 
     @contextmanager
     def _turn(self, operation: str, *, is_new: bool = False) -> Iterator[turns.Turn]:

@@ -39,15 +39,16 @@ from changeover.store.clear_errors import clear_errors
 from changeover.store.engine import Store
 from changeover.store.upserts import replace_in
 
-SESSION_SECONDS = 5
+SESSION_SECONDS = 2.5
 """The server ends a session that said nothing for so long (PostgreSQL 14 or later)."""
+_SESSION_MILLISECONDS = round(SESSION_SECONDS * 1000)
 IDLE_SECONDS = 10
 """So long a transaction of a leader may stand still, however busy its machine is."""
 _SESSION = (
-    f"SET idle_session_timeout = {SESSION_SECONDS * 1000}",
+    f"SET idle_session_timeout = {_SESSION_MILLISECONDS}",
     # for what is older than 14: the end of a machine, if not of a process that stands still
     "SET tcp_keepalives_idle = 1", "SET tcp_keepalives_interval = 1",
-    "SET tcp_keepalives_count = 3", f"SET tcp_user_timeout = {SESSION_SECONDS * 1000}",
+    "SET tcp_keepalives_count = 2", f"SET tcp_user_timeout = {_SESSION_MILLISECONDS}",
 )
 _ANSWERS_WITHIN = {
     "connect_timeout": 2, "tcp_user_timeout": 2000, "keepalives": 1, "keepalives_idle": 1,

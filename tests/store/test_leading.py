@@ -12,6 +12,7 @@ from changeover.errors import StoreError
 from changeover.store import leading
 from changeover.store.engine import Store
 from changeover.store.leading import Lead, LeadLock
+from tests.support.processes import wait_for
 
 Asks = Callable[..., LeadLock]
 
@@ -53,7 +54,7 @@ def test_a_spare_leads_only_while_no_main_observer_is_there(asks: Asks) -> None:
 
 
 def test_spares_that_wait_do_not_disturb_the_one_that_leads(asks: Asks) -> None:
-    """They ask three times a second whether the main observer is there."""
+    """They ask five times a second whether the main observer is there."""
     leads, waits, third = asks("spare-1"), asks("spare-2"), asks("spare-3")
     assert leads.take()
     for _ in range(20):
@@ -116,4 +117,13 @@ def test_the_server_ends_a_session_that_says_nothing(asks: Asks, store: Store) -
     lock = asks("main")
     assert lock.take()
     connection = lock._opened()
-    assert connection.scalar(text("SHOW idle_session_timeout")) == "5s"
+    assert connection.scalar(text("SHOW idle_session_timeout")) == "2500ms"
+
+
+def test_another_one_leads_after_one_that_says_nothing(asks: Asks) -> None:
+    """By the server alone: the one that stands still does nothing for it."""
+    silent, spare = asks("main"), asks("other")
+    assert silent.take() and not spare.take()
+    wait_for(spare.take, what="the other one leads")
+    with pytest.raises(StoreError):
+        silent.prove()

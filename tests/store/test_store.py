@@ -25,6 +25,7 @@ from changeover.errors import (
     ApprovalRefused,
     CarriedElsewhere,
     CutoverActive,
+    NotLeading,
     Refused,
     StaleEpoch,
     StoreError,
@@ -413,3 +414,18 @@ def test_what_was_written_stands_in_no_error(store: Store) -> None:
     with pytest.raises((StoreError, DBAPIError)) as error, store.begin() as session:
         session.execute(query, {"key": key})
     assert key not in "".join(traceback.format_exception(error.value))
+
+
+def test_what_was_written_by_one_that_may_no_more_is_not_committed(store: Store) -> None:
+    """A process that stood still in its transaction is asked again at the end."""
+    may = iter([True, False])
+
+    def fence() -> None:
+        if not next(may):
+            raise NotLeading("another one leads")
+
+    store.fence = fence
+    with pytest.raises(NotLeading):
+        audit.record(store, "shop", NewEvent("test", "cutover.started", {}, now()))
+    store.fence = lambda: None
+    assert [event.kind for event in audit.events(store, "shop")].count("cutover.started") == 0

@@ -9,8 +9,15 @@ import pytest
 
 from changeover.errors import NotLeading, StoreError
 from changeover.observer import leading
-from changeover.observer.leading import DOUBTS, TRUSTED_SECONDS, Leading
+from changeover.observer.leading import (
+    DOUBTS,
+    PROVE_SECONDS,
+    TRUSTED_SECONDS,
+    WAIT_SECONDS,
+    Leading,
+)
 from changeover.store.engine import Store
+from changeover.store.leading import SESSION_SECONDS
 
 
 class Clock:
@@ -89,3 +96,10 @@ def test_one_that_lost_the_lead_never_acts_again(clock: Clock) -> None:
     found.lost.set()
     assert not found.may_act()
     found.require()
+
+
+def test_a_frozen_leader_is_followed_within_three_seconds_and_by_no_second_one() -> None:
+    """It trusts its proof for less long than the server its session; a busy machine may be late."""
+    assert SESSION_SECONDS + WAIT_SECONDS <= 2.75
+    assert TRUSTED_SECONDS <= SESSION_SECONDS - 0.5
+    assert PROVE_SECONDS <= TRUSTED_SECONDS / 8
