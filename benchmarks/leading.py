@@ -4,8 +4,8 @@
 
 Two real observers (the main machine's and a spare) beside a real PostgreSQL and one gateway node.
 First the leader is stopped (SIGSTOP) and woken again, some rounds; `leads` is until the spare's
-name stands in the store, `observes` until it judges. Then nothing happens for some minutes beside busy
-loops that take the processor, and each change of the lead is counted. Exit code 1 when the median
+name stands in the store, `observes` until it judges. Then nothing happens for some minutes beside
+busy loops, and each change of the lead is counted. Exit code 1 when the median
 takeover is 3 s or more, or the lead changed by itself.
 """
 

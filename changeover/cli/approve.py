@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from changeover.cli.bars import spinner
-from changeover.cli.common import Session, site_command
+from changeover.cli.common import Session, anywhere_command
 from changeover.cli.proving import token_if_needed
 from changeover.domain.approvers import rules_of
 from changeover.domain.rollout import ANSWERS, Answer, StageAction
@@ -22,7 +22,7 @@ Examples:
 @click.argument("decision", type=click.Choice([str(answer) for answer in ANSWERS]))
 @click.option("--approver", required=True, help="Your name, for the audit.")
 @click.option("--comment", default="", help="Why.")
-@site_command
+@anywhere_command
 def approve(session: Session, **answer: str) -> None:
     """Approve, hold or roll back what awaits a decision, as in Prefect's page."""
     site = session.site

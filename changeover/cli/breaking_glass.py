@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def everyone_back(session: Session, reason: str, named: Sequence[str]) -> int:
         reason, session.actor, knows_baseline=retirement_note.is_known(gateway.files)))
     if is_done or told:
         data = {**entry, "nodes": [each.as_data() for each in told]} if nodes else entry
-        session.show(_summary(is_done, told), data)
+        session.show(_summary(is_done, told, reason), data)
     if problem is not None:
         raise problem
     return EXIT_OK if all(each.is_good for each in told) else Unreachable.exit_code
@@ -126,7 +127,7 @@ def _at_this_gateway(
         return {}, error
 
 
-def _summary(is_here: bool, told: list[Told]) -> str:
+def _summary(is_here: bool, told: list[Told], reason: str) -> str:
     bad = [each.node for each in told if not each.is_good]
     good = len(told) - len(bad)
     places = ["this machine's gateway"] if is_here and told else []
@@ -139,5 +140,12 @@ def _summary(is_here: bool, told: list[Told]) -> str:
         f"nobody is certainly at the baseline, of {len(told)} nodes"
     return printable(
         f"{text}\nnot certain: {', '.join(bad)}. Until a node follows, its users stay where they "
-        "are: run `changeover rollback --break-glass` or rollback.sh there, or take it out of the "
-        "load balancer. Once the store answers it is told of this rollback and follows by itself")
+        f"are. Where its program is dead its Envoy serves on: type there\n  {by_hand(reason)}\n"
+        "with the home of its `changeover gateway`, or take it out of the load balancer. Once the "
+        "store answers it is told of this rollback and follows by itself")
+
+
+def by_hand(reason: str) -> str:
+    """Return what sends a node's users back on its own machine; its agent is not needed."""
+    # as one word of a shell, whatever people wrote
+    return f"changeover rollback --break-glass --home HOME --reason {shlex.quote(reason)}"

@@ -9,7 +9,7 @@ import getpass
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,6 +34,7 @@ class Session:
         home: The home directory; None for `$CHANGEOVER_HOME` or `.changeover` here.
         migration: Name of the migration; None for the one that was started last.
         output: `text` for people or `json` for programs.
+        store_url: PostgreSQL database with which a command works on any machine; None: the home's.
         plan_file: A plan that need not have been started.
         environment: One of the plan's environments.
     """
@@ -41,6 +42,8 @@ class Session:
     home: Path | None = None
     migration: str | None = None
     output: str = "text"
+    store_url: str | None = None
+    is_anywhere: bool = False
     plan_file: Path | None = None
     environment: str | None = None
 
@@ -55,6 +58,11 @@ class Session:
         # a second of imports: commands that need no store start at once
         from changeover.site.site import Site
 
+        if self.is_anywhere:
+            from changeover.cli import anywhere
+
+            if url := anywhere.store_url(self):
+                return anywhere.site(url, self.migration)
         return Site.open(self.home, self.migration)
 
     @property
@@ -133,3 +141,23 @@ def site_command(command: Command) -> Command:
     handed: Any = pass_session(command)
     # the decorator of click is not typed
     return home_option(migration_option(output_option(handed)))  # type: ignore[no-any-return]
+
+
+def anywhere_command(command: Command) -> Command:
+    """Do what `site_command` does, for one that needs no home: add `--store`, too."""
+    option: Any = shared_option(
+        "--store", "store_url", metavar="URL",
+        help="PostgreSQL database of the migration: no home is needed; default, where there is "
+        "none: $CHANGEOVER_STORE_URL.")
+    handed: Any = site_command(_anywhere(command))
+    return option(handed)  # type: ignore[no-any-return]
+
+
+def _anywhere(command: Command) -> Command:
+    @wraps(command)
+    def call(session: Session, *given: Any, **named: Any) -> Any:
+        session.is_anywhere = True
+        return command(session, *given, **named)
+
+    found: Any = call
+    return found  # type: ignore[no-any-return]

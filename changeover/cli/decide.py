@@ -8,7 +8,7 @@ import click
 
 from changeover.cli import completing
 from changeover.cli.breaking_glass import everyone_back
-from changeover.cli.common import Session, reason_option, site_command
+from changeover.cli.common import Session, anywhere_command, reason_option
 from changeover.cli.saying import no_secret
 from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Cause
@@ -27,7 +27,7 @@ ENABLED = (Mode.SHADOW, Mode.PARALLEL, Mode.GRADUAL, Mode.CANDIDATE_ONLY)
 @click.option("--route", shell_complete=completing.routes,
               help="Only this route of the plan; default: all that has no place of its own.")
 @reason_option
-@site_command
+@anywhere_command
 def advance(session: Session, percent: str | None, route: str | None, reason: str) -> None:
     """Move more users to the candidate by hand, without gates; refused while a cutover runs."""
     author = Author(session.actor, reason)
@@ -41,7 +41,7 @@ def advance(session: Session, percent: str | None, route: str | None, reason: st
 @click.argument("mode", type=click.Choice([str(mode) for mode in ENABLED]), default="gradual")
 @click.option("--percent", help="Share of users in `gradual`; default: the plan's next stage.")
 @reason_option
-@site_command
+@anywhere_command
 def enable(session: Session, mode: str, percent: str | None, reason: str) -> None:
     """Go to a mode by hand, without gates; refused while a cutover runs."""
     author = Author(session.actor, reason)
@@ -51,7 +51,7 @@ def enable(session: Session, mode: str, percent: str | None, reason: str) -> Non
 
 @click.command(epilog="\b\nExample:\n  changeover disable --reason 'the pilot is over'")
 @click.option("--reason", required=True, callback=no_secret, help="Why, for the audit.")
-@site_command
+@anywhere_command
 def disable(session: Session, reason: str) -> None:
     """Go back to baseline_only in good order; when something is wrong, use `rollback`."""
     done = modes_by_hand.leave(session.site, Author(session.actor, reason), describe_end)
@@ -80,7 +80,7 @@ some were not reached; all others were done.
 @click.option("--gradual", is_flag=True, help="In the steps of the plan's `rollback.return`.")
 @click.option("--scope", shell_complete=completing.scopes,
               help="Only a part: `route:NAME`, `segment:NAME`, or `stage` for one stage back.")
-@site_command
+@anywhere_command
 def rollback_command(
     session: Session, reason: str, break_glass: bool, gradual: bool, scope: str | None,
     nodes: tuple[str, ...],
@@ -116,7 +116,7 @@ def rollback_command(
 
 @click.command(epilog="\b\nExample:\n  changeover recover --reason 'bug 42 is fixed'")
 @click.option("--reason", required=True, callback=no_secret, help="Why it is safe again.")
-@site_command
+@anywhere_command
 def recover(session: Session, reason: str) -> None:
     """End an emergency rollback: back to baseline_only, so that a new cutover may begin.
 
@@ -130,7 +130,7 @@ def recover(session: Session, reason: str) -> None:
 @click.argument("switch", type=click.Choice(["on", "off"]))
 @click.option("--reason", required=True, callback=no_secret,
               help="Shown to users, and for the audit.")
-@site_command
+@anywhere_command
 def maintenance(session: Session, switch: str, reason: str) -> None:
     """Answer users with 503 and the reason, or let them through again."""
     author = Author(session.actor, reason)
@@ -142,7 +142,7 @@ def maintenance(session: Session, switch: str, reason: str) -> None:
                "  changeover shadow 0      pause; the next stage begins with the plan's share")
 @click.argument("sample")
 @reason_option
-@site_command
+@anywhere_command
 def shadow_command(session: Session, sample: str, reason: str) -> None:
     """Change the share of requests that are copied to the candidate for comparison."""
     plan = session.site.plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from changeover.cli.common import Session, site_command
+from changeover.cli.common import Session, anywhere_command
 from changeover.cli.saying import why_option
 from changeover.domain.audit import Author
 from changeover.procedures import by_hand
@@ -17,7 +17,7 @@ Example:
 """)
 @click.argument("name")
 @why_option
-@site_command
+@anywhere_command
 def forget_gateway(session: Session, name: str, reason: str) -> None:
     """Remove a gateway node that is dead: nobody waits for what it may have measured.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from changeover import clock
-from changeover.cli.common import Session, site_command
+from changeover.cli.common import Session, anywhere_command
 from changeover.cli.saying import why_option
 from changeover.domain.audit import Author
 from changeover.plan.until import FORMS, parse_until
@@ -21,7 +21,7 @@ def freeze() -> None:
                 "  changeover freeze on --reason holidays --until '2026-12-27 08:00 Europe/Warsaw'")
 @why_option
 @click.option("--until", help=f"When it ends by itself: {FORMS}. Default: with `freeze off`.")
-@site_command
+@anywhere_command
 def freeze_on(session: Session, reason: str, until: str | None) -> None:
     """Promote nothing until further notice; given again, the new end and reason count."""
     now = clock.now()
@@ -33,7 +33,7 @@ def freeze_on(session: Session, reason: str, until: str | None) -> None:
 
 @freeze.command("off", epilog="\b\nExample:\n  changeover freeze off --reason 'the year is closed'")
 @why_option
-@site_command
+@anywhere_command
 def freeze_off(session: Session, reason: str) -> None:
     """End the freeze; a cutover that waited for it goes on."""
     done = by_hand.thaw(session.site, Author(session.actor, reason))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from changeover import clock
-from changeover.cli.common import Session, site_command
+from changeover.cli.common import Session, anywhere_command
 from changeover.cli.saying import no_secret
 from changeover.domain.audit import Author
 from changeover.observer import continuing
 
 
 @click.command("continue", epilog="\b\nExample:\n  changeover continue")
-@site_command
+@anywhere_command
 def continue_command(session: Session) -> None:
     """Continue work whose flow run has ended: a cutover, a rollback, a retirement.
 
@@ -32,7 +32,7 @@ def continue_command(session: Session) -> None:
 
 @click.command("end", epilog="\b\nExample:\n  changeover end --reason 'we go on by hand'")
 @click.option("--reason", required=True, callback=no_secret, help="Why, for the audit.")
-@site_command
+@anywhere_command
 def end_command(session: Session, reason: str) -> None:
     """End work whose flow run has ended, as it stands; users stay where they are.
 

@@ -9,7 +9,7 @@ import click
 
 from changeover import clock
 from changeover.cli.bars import spinner
-from changeover.cli.common import Session, home_option, pass_session, site_command
+from changeover.cli.common import Session, anywhere_command, home_option, pass_session
 from changeover.cli.printable import printable
 from changeover.domain.audit import AuditEvent
 from changeover.errors import EXIT_FAILED
@@ -30,7 +30,7 @@ GROUP, ALL = "group", "all"
                "  changeover status --all                all migrations of the database\n"
                "\b\n--watch ends with Ctrl-C and exit code 0. With --output json it prints one\n"
                "document a line.")
-@site_command
+@anywhere_command
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C, in place on a terminal.")
 @click.option("--every", default="2", show_default=True, metavar="TIME",
               help="With --watch: seconds between two refreshes, or a duration as 1m.")
@@ -77,7 +77,7 @@ def fresh(site: Site) -> Site:
 
 
 @click.command(epilog="\b\nExamples:\n  changeover history\n  changeover history --verify")
-@site_command
+@anywhere_command
 @click.option("--limit", default=50, show_default=True, help="Newest events to show.")
 @click.option("--verify", is_flag=True, help="Check the hash chain; exit code 1 when broken.")
 def history(session: Session, limit: int, verify: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from changeover.cli import completing
-from changeover.cli.common import Session, site_command
+from changeover.cli.common import Session, anywhere_command
 from changeover.cli.proving import token_if_needed
 from changeover.cli.saying import approver_option, why_option
 from changeover.domain.approvers import rules_of
@@ -17,7 +17,7 @@ from changeover.procedures.by_hand import Done
 
 @click.command(epilog="\b\nExample:\n  changeover pause --reason 'the provider has trouble'")
 @why_option
-@site_command
+@anywhere_command
 def pause(session: Session, reason: str) -> None:
     """Keep a running cutover where it is: nothing is promoted, and no soak counts.
 
@@ -28,7 +28,7 @@ def pause(session: Session, reason: str) -> None:
 
 @click.command(epilog="\b\nExample:\n  changeover resume --reason 'the provider is well again'")
 @why_option
-@site_command
+@anywhere_command
 def resume(session: Session, reason: str) -> None:
     """Let a paused cutover go on; what was left of the soak is still left."""
     _show(session, by_hand.resume(session.site, Author(session.actor, reason)))
@@ -38,7 +38,7 @@ def resume(session: Session, reason: str) -> None:
                "  changeover extend 4h --reason 'until the batch run is through'")
 @click.argument("duration")
 @why_option
-@site_command
+@anywhere_command
 def extend(session: Session, duration: str, reason: str) -> None:
     """Let the stage that soaks now soak longer by DURATION, as 4h or 2d.
 
@@ -53,7 +53,7 @@ def extend(session: Session, duration: str, reason: str) -> None:
                "--reason 'the fix must be out before noon'")
 @approver_option
 @why_option
-@site_command
+@anywhere_command
 def promote_now(session: Session, approver: str, reason: str) -> None:
     """End the present soak now; needs as many people as the stage's approval.
 
@@ -74,7 +74,7 @@ def promote_now(session: Session, approver: str, reason: str) -> None:
 @click.argument("stage", shell_complete=completing.stages)
 @approver_option
 @why_option
-@site_command
+@anywhere_command
 def skip_stage(session: Session, stage: str, approver: str, reason: str) -> None:
     """Leave out a stage that was not entered yet; needs as many people as its approval."""
     site = session.site

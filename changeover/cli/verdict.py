@@ -16,7 +16,7 @@ from changeover.analysis.check_words import (
     outlook_text,
 )
 from changeover.cli.bars import spinner
-from changeover.cli.common import Session, site_command
+from changeover.cli.common import Session, anywhere_command
 from changeover.domain.rollout import GateVerdict
 from changeover.errors import EXIT_FAILED, InvalidInput
 from changeover.plan.subsets import in_words
@@ -35,7 +35,7 @@ _COLUMNS = (
 @click.argument("number", metavar="[ID]", type=int, required=False)
 @click.option("--recompute", "is_recomputed", is_flag=True,
               help="Reach it again from the stored numbers; exit code 1 when anything differs.")
-@site_command
+@anywhere_command
 def verdict(session: Session, number: int | None, is_recomputed: bool) -> int:
     """Show a gate's verdict with its numbers; without ID, all verdicts of the newest cutover."""
     if number is None:

@@ -9,7 +9,7 @@ import click
 
 from changeover.cli import completing
 from changeover.cli.bars import spinner
-from changeover.cli.common import Session, site_command
+from changeover.cli.common import Session, anywhere_command
 from changeover.cli.printable import printable
 from changeover.cli.refreshing import duration_of
 from changeover.domain.awaited import Answer, Awaited, Seen, answer
@@ -50,7 +50,7 @@ Exit codes: 0 met, 2 wrong input, 5 the store cannot be used, 8 timed out,
 @click.option("--timeout", metavar="TIME", help="Longest wait, as 90s or 2h; default: no end.")
 @click.option("--cutover", type=int, metavar="ID",
               help="Number of the cutover, also of one that has not begun; default: the newest.")
-@site_command
+@anywhere_command
 def wait_command(
     session: Session, wanted: str, timeout: str | None, cutover: int | None
 ) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from changeover import clock
-from changeover.cli.common import Session, site_command
+from changeover.cli.common import Session, anywhere_command
 from changeover.cli.refreshing import Refreshing, View, duration_of, seconds_of
 from changeover.cli.status import fresh
 
@@ -26,7 +26,7 @@ line, with --output json one document. Exit code: 0 at the end of DURATION and w
 """)
 @click.argument("seconds", default="2", metavar="[SECONDS]")
 @click.argument("duration", required=False, metavar="[DURATION]")
-@site_command
+@anywhere_command
 def watch(session: Session, seconds: str, duration: str | None) -> int:
     """Watch the migration: both systems, the stage and its soak, triggers, and what waits."""
     every = seconds_of(seconds, "SECONDS")

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
-from changeover.console.away import site_elsewhere
 from changeover.console.context import Console
 from changeover.console.serving import run
 from changeover.errors import Refused
+from changeover.site.elsewhere import by_store
 from changeover.site.home import Home
+from changeover.store import plans
 from changeover.store.engine import Store
 
 
@@ -45,7 +46,7 @@ def serve(home: Home, store: Store, migration: str, name: str, address: tuple[st
         InvalidInput: No such migration.
         StoreError: The store cannot be used.
     """
-    site = site_elsewhere(home, store, migration)
+    site = by_store(home.root, plans.load(store, migration), store)
     if run(site, *address, name=f"{Console.NAME} {name}", goes_on=True):
         # no supervisor starts it again
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606

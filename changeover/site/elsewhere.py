@@ -97,7 +97,18 @@ def site_of(home: str, plan: Plan, store: Store, *, patience: float) -> Site:
         return Site(found, plan, store, Gateway(found.gateway_files, patience=patience))
     if not can_lead(store):
         raise refused(home)
-    away = Away(_scratch(), store, plan.migration)
+    return by_store(scratch(), plan, store)
+
+
+def by_store(root: Path, plan: Plan, store: Store) -> Site:
+    """Return a migration whose gateways are all on other machines, and confirm in the store.
+
+    Args:
+        root: A folder of this machine, for what need not be kept.
+        plan: The plan in force.
+        store: The store, on PostgreSQL.
+    """
+    away = Away(root, store, plan.migration)
     return Site(away, plan, store, AbsentGateway(away.gateway_files, store, plan.migration))
 
 
@@ -121,8 +132,12 @@ def refused(home: str) -> InvalidInput:
         next_step="Set it in the worker's environment; SQLite is for one machine")
 
 
-def _scratch() -> Path:
-    """Make the folder for temporary files, and return it: the owner's only."""
+def scratch() -> Path:
+    """Make the folder for temporary files, and return it: the owner's only.
+
+    Raises:
+        EnvironmentProblem: It cannot be made, or is another user's.
+    """
     given = os.environ.get(SCRATCH_VARIABLE)
     path = Path(given) if given else Path(tempfile.gettempdir()) / f"changeover-{os.getuid()}"
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,13 +34,20 @@ class Prefect:
         for flow in (*DURABLE_FLOWS, "validation"):
             self.deploy(flow)
 
-    def deploy(self, flow: str) -> str:
+    def deploy(self, flow: str, name: str = "main", *, tags: Sequence[str] = ()) -> str:
         """Deploy a flow and return the deployment's id."""
         found = self.post("/flows/", {"name": flow})
         made = self.post("/deployments/", {
-            "name": "main", "flow_id": found["id"], "work_pool_name": "changeover"})
+            "name": name, "flow_id": found["id"], "work_pool_name": "changeover",
+            "tags": list(tags)})
         self.api.forget_deployments()
         return str(made["id"])
+
+    def undeploy(self, deployment: str) -> None:
+        """Delete a deployment `FLOW/NAME`."""
+        found = self.api.deployment_id(deployment)
+        self.call("DELETE", f"/deployments/{found}")
+        self.api.forget_deployments()
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
         """Ask the server until it takes it."""

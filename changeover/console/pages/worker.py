@@ -20,7 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from changeover import clock
-from changeover.console.away import site_elsewhere
 from changeover.console.kept import Kept
 from changeover.console.pages import rendering
 from changeover.console.pages.ranges import range_of
@@ -28,6 +27,7 @@ from changeover.console.pages.rendering import Rendered
 from changeover.console.pages.view import Look
 from changeover.console.pages.views import view_of
 from changeover.errors import ChangeoverError, StoreError
+from changeover.site.elsewhere import by_store
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans
@@ -125,8 +125,9 @@ def _site() -> Site:
     if _Worker.site is None:
         found = Home(_Worker.home)
         store = Store.open(found.store_url)
-        _Worker.site = Site(found, plans.load(store, _Worker.migration), store) \
-            if _Worker.has_gateway else site_elsewhere(found, store, _Worker.migration)
+        plan = plans.load(store, _Worker.migration)
+        _Worker.site = Site(found, plan, store) if _Worker.has_gateway else by_store(
+            found.root, plan, store)
     return _Worker.site
 
 

@@ -78,10 +78,10 @@ def test_temporary_files_are_not_kept_in_a_folder_that_somebody_else_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system's folder for them is everybody's."""
-    from changeover.site.elsewhere import _scratch
+    from changeover.site.elsewhere import scratch
 
     (tmp_path / "theirs").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "theirs")
     monkeypatch.setenv("CHANGEOVER_SCRATCH", str(tmp_path / "link"))
     with pytest.raises(EnvironmentProblem, match="belongs to somebody else"):
-        _scratch()
+        scratch()

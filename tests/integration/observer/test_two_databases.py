@@ -1,0 +1,198 @@
+"""One Prefect server that two databases use, each with a migration of the same name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from prefect import flow, tags
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from changeover import clock
+from changeover.domain.prefect_owner import own_name, tag
+from changeover.errors import InvalidInput
+from changeover.observer.recovery import Recovery
+from changeover.site.home import STORE_VARIABLE, Home
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.site import Site
+from changeover.store import identity, plans, rollbacks
+from changeover.store.engine import Store
+from tasks import flow_runs
+from tests.integration.conftest import make_plan
+from tests.support.prefect_runs import Prefect, after, later, prefect_alone, roll_back
+from tests.support.processes import LONGEST_PAUSE
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).parents[3]
+FLOWS = ("cutover", "rollback")
+
+
+@dataclass
+class Side:
+    """One of the two databases, and what its observer works with."""
+
+    site: Site
+    api: PrefectApi
+    recovery: Recovery
+
+    @property
+    def id(self) -> str:
+        return identity.of(self.site.store)
+
+    def crashed(self, prefect: Prefect, migration: str | None = None) -> str:
+        """Return a run of its deployment that crashed."""
+        parameters = {} if migration is None else {"migration": migration}
+        run = self.api.start("cutover/main", parameters=parameters)
+        assert run is not None
+        prefect.set(run, "CRASHED")
+        return run
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    """A server of these tests alone: whose its flows are is what they are about."""
+    with prefect_alone(tmp_path_factory.mktemp("prefect")) as found:
+        yield found
+
+
+@contextmanager
+def database(path: Path, prefect: Prefect) -> Iterator[Side]:
+    home = Home(path)
+    home.create()
+    store = Store.open(home.store_url, create=True)
+    plans.register(store, make_plan(), source="test", now=clock.now())
+    site = Site(home, make_plan(), store)
+    api = PrefectApi(prefect.url, timeout=60, owner=lambda: site.store_id)
+    site.prefect = api
+    try:
+        yield Side(site, api, Recovery(site, api))
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def sides(shared: Prefect, tmp_path: Path) -> Iterator[tuple[Side, Side]]:
+    """Two databases; the first one came first, so its flows have the usual names."""
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(database(tmp_path / name, shared))
+                         for name in ("first", "second"))
+        for name in FLOWS:
+            shared.deploy(name, tags=[tag(first.id)])
+            shared.deploy(name, own_name("main", second.id), tags=[tag(second.id)])
+        yield first, second
+        for name in FLOWS:
+            shared.undeploy(f"{name}/{own_name('main', second.id)}")
+
+
+def test_each_database_has_a_name_of_its_own(sides: tuple[Side, Side]) -> None:
+    """It stays: tags of runs that sleep for weeks have it."""
+    first, second = sides
+    assert first.id and first.id != second.id
+    first.site.store.upgrade()
+    assert identity.of(first.site.store) == first.site.store_id
+
+
+def test_an_observer_brings_back_runs_of_its_own_database_only(
+    shared: Prefect, sides: tuple[Side, Side]
+) -> None:
+    """That of the other one knows nothing of them, and each has its own observer."""
+    first, second = sides
+    mine, others = first.crashed(shared), second.crashed(shared)
+    (done,) = second.recovery.sweep(later(LONGEST_PAUSE))
+    assert done.endswith("was scheduled again because it crashed")
+    assert shared.run(others).state_name == "Recovering"
+    assert shared.run(mine).state_type == "CRASHED"
+    first.recovery.sweep(after(shared, mine, 6))
+    assert shared.run(mine).state_name == "Recovering"
+
+
+def test_an_observer_leaves_runs_of_another_migration_alone(
+    shared: Prefect, sides: tuple[Side, Side]
+) -> None:
+    """Of one database too: the other migration has its own observer."""
+    first, _ = sides
+    run = first.crashed(shared, "letters")
+    assert first.recovery.sweep(later(LONGEST_PAUSE)) == []
+    assert shared.run(run).state_type == "CRASHED"
+
+
+def test_a_rollback_goes_on_in_the_flows_of_its_own_database(
+    shared: Prefect, sides: tuple[Side, Side]
+) -> None:
+    """Migration and epoch are the same ones in both: the runs are not."""
+    runs = []
+    for side in sides:
+        roll_back(side.site.store)
+        side.recovery.sweep(clock.now())
+        (found,) = rollbacks.all_of(side.site.store, "bench")
+        assert found.is_handed_over and found.flow_run_id
+        runs.append(shared.run(found.flow_run_id))
+    assert runs[0].deployment_id != runs[1].deployment_id
+
+
+def test_a_rollback_waits_where_only_another_database_has_flows(
+    shared: Prefect, sides: tuple[Side, Side], tmp_path: Path
+) -> None:
+    """Its run would move the users of that one."""
+    with database(tmp_path / "third", shared) as third:
+        roll_back(third.site.store)
+        assert third.recovery.sweep(clock.now()) == [
+            "rollback/main was not started because it is not deployed"]
+
+
+async def _store_of_run(owner: str) -> str:
+    """Return which database a flow run works with whose tags name one."""
+    @flow
+    async def asks() -> str:
+        _home, store, _name = await flow_runs._opened("bench")
+        return identity.of(store)
+
+    with tags(tag(owner)):
+        return await asks()
+
+
+def test_a_worker_refuses_a_run_of_another_database(
+    shared: Prefect, sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And takes the one of its environment where the server's block is of another one."""
+    first, second = sides
+    with temporary_settings({PREFECT_API_URL: shared.url}):
+        monkeypatch.setenv(STORE_VARIABLE, second.site.home.store_url)
+        assert asyncio.run(_store_of_run(second.id)) == second.id
+        with pytest.raises(InvalidInput, match="of another database"):
+            asyncio.run(_store_of_run(first.id))
+
+
+def _prepare(shared: Prefect, side: Side, *options: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PREFECT_API_URL": shared.url,
+           STORE_VARIABLE: side.site.home.store_url}
+    return subprocess.run(
+        [sys.executable, "-m", "blocks.prepare", "--migration", "bench", *options],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=20 * LONGEST_PAUSE, check=False)
+
+
+def test_deploying_takes_nothing_from_another_database(
+    shared: Prefect, sides: tuple[Side, Side], tmp_path: Path
+) -> None:
+    """Flows get names of their own; `changeover up`, which needs the usual ones, is refused."""
+    first, _ = sides
+    before = first.api.deployment_id("cutover/main")
+    with database(tmp_path / "third", shared) as third:
+        refused = _prepare(shared, third, "--home", str(third.site.home.root), "--pool",
+                           "changeover")
+        assert refused.returncode == 1
+        assert "are of another database" in refused.stdout.splitlines()[-1]
+        done = _prepare(shared, third, "--pool", "third", "--elsewhere")
+        assert done.returncode == 0, done.stdout + done.stderr
+        third.api.forget_deployments()
+        own = third.api.deployment_id("cutover/main")
+        assert own and own != before and third.api.pool() == "third"
+    first.api.forget_deployments()
+    assert first.api.deployment_id("cutover/main") == before
