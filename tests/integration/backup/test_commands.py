@@ -12,7 +12,6 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import Artifact
-from prefect.testing.utilities import prefect_test_harness
 
 from changeover.cli.main import main
 from changeover.clock import now
@@ -161,6 +160,9 @@ def site(home: Home) -> Iterator[Site]:
 
 def test_cutover_backs_up_once_and_shows_a_bar(site: Site) -> None:
     """The step makes a verified backup, a repeat finds it, and Prefect's page shows progress."""
+    # here, not in each worker: Prefect's server comes with it, which takes seconds
+    from prefect.testing.utilities import prefect_test_harness
+
     begun = Cutover(7, "shop", 0, CutoverStatus.RUNNING, None, now())
     run = CutoverRun(site, begun)
 

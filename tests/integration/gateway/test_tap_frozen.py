@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
 
 pytestmark = pytest.mark.integration
 SIZE = 20_000_000
-BODY = b"".join(b"%09d\n" % number for number in range(SIZE // 10))
+BODY = random.Random(7).randbytes(SIZE)
 
 
 @dataclass
