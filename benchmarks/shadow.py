@@ -2,10 +2,17 @@
 
     python -m benchmarks.shadow                     over 20,000 comparisons
     python -m benchmarks.shadow --comparisons 200000 --rate 2200
+    python -m benchmarks.shadow --processes 1 --cores 0,1 --rate 400 --busy
+    python -m benchmarks.shadow --processes 2 --cores 0,1 --rate 400 --busy
 
 Envoy taps every request; the service has core 0 for itself, everything else shares core 1; counted
 are rows in the store (2 KB documents, one leaf differs). What users notice of it is measured by
-benchmarks/tapped.py. Needs h2load (Debian: nghttp2-client).
+benchmarks/tapped.py. Uses h2load (Debian: nghttp2-client) where it is
+installed, else benchmarks/steady.py.
+
+With `--processes` several compare. What is then printed of each of them says how much several cores
+would compare: as much as the one that needs most CPU for each comparison lets through. `--busy` has
+the service compete as any process, on a machine whose other work would leave it nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +20,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,6 +50,21 @@ from changeover.site.home import Home
 from changeover.store import comparisons, plans, routing
 from changeover.store.engine import Store
 from tests.support.processes import free_port, running, wait_for
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How the service is run.
+
+    Args:
+        cores: Which processors it may use.
+        processes: How many compare; None: one, which reads as well.
+        module: The program.
+    """
+
+    cores: str = "0"
+    processes: int | None = None
+    module: str = "changeover.shadow"
 
 
 @dataclass
@@ -75,14 +99,17 @@ class Bench:
         return comparisons.coverage(self.store, "benchmark").get("compared", 0)
 
 
-def make_plan(listen: int, systems: list[int], max_load: float) -> Plan:
+def make_plan(
+    listen: int, systems: list[int], max_load: float, processes: int | None = None
+) -> Plan:
     """Return a plan with both systems shadowed."""
     return Plan.model_validate({
         "migration": "benchmark",
         "systems": {name: {"name": name, "url": f"http://127.0.0.1:{port}"}
                     for name, port in zip(("baseline", "candidate"), systems, strict=True)},
         "routing": {"listen": f"127.0.0.1:{listen}"},
-        "shadow": {"sample": 10, "noise": 0, "max_load": max_load, "keep": 2000},
+        "shadow": {"sample": 10, "noise": 0, "max_load": max_load, "keep": 2000,
+                   "processes": processes},
         "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
     })
 
@@ -118,13 +145,16 @@ def answering(files: GatewayFiles, port: int, body: bytes, delay: float) -> None
 
 @contextlib.contextmanager
 def bench(
-    *, others: int, max_load: float, first: Sequence[str] = (), delay: float = 0
+    *, others: int, max_load: float, first: Sequence[str] = (), delay: float = 0,
+    serving: Serving | None = None,
 ) -> Iterator[Bench]:
     """Start two answering systems, which take `delay` seconds, the gateway and the service.
 
-    The service has core 0; so has the candidate when `others` is 0. The gateway and the baseline
-    have core 1, and run under `first`, a command that gives them precedence there.
+    The service has core 0, unless `serving` says otherwise; so has the candidate when `others` is
+    0. The gateway and the baseline have core 1, and run under `first`, a command that gives them
+    precedence there.
     """
+    serving = serving or Serving()
     chance = random.Random(7)
     original = document(2, chance)
     bodies = [orjson.dumps(original), orjson.dumps(changed(original, 1, chance))]
@@ -133,7 +163,7 @@ def bench(
         home = Home(directory / "home")
         home.create()
         listen, *systems = (free_port() for _ in range(3))
-        plan = make_plan(listen, systems, max_load)
+        plan = make_plan(listen, systems, max_load, serving.processes)
         store = Store.open(home.store_url, create=True)
         plans.register(store, plan, source="benchmark", now=clock.now())
         routing.change(
@@ -144,8 +174,8 @@ def bench(
         with contextlib.ExitStack() as stack:
             url = f"http://127.0.0.1:{listen}/"
             found = Bench(plan, home, store, gateway, url, [
-                "taskset", "-c", "0", sys.executable, "-m",
-                "changeover.shadow", "--home", str(home.root), "--migration", "benchmark",
+                "taskset", "-c", serving.cores, sys.executable, "-m",
+                serving.module, "--home", str(home.root), "--migration", "benchmark",
             ], stack, directory=directory)
             found.start()
             cores = (1, others)
@@ -169,20 +199,21 @@ def bench(
         store.close()
 
 
-def throughput(number: int, rate: float) -> None:
+def throughput(number: int, rate: float, serving: Serving) -> None:
     """Print stored comparisons a second, CPU each, and memory at each quarter.
 
     Args:
         number: Comparisons to wait for.
         rate: Requests a second; 0 looks for what saturates the service.
+        serving: How the service is run.
     """
-    with bench(others=1, max_load=1) as found, Progress() as progress:
+    with bench(others=1, max_load=1, serving=serving) as found, Progress() as progress:
         task = progress.add_task("comparing", total=number)
         process = psutil.Process(found.service.pid)
         rate = rate or _saturating(found)
         with running(_steady(found, rate, seconds=3600), found.directory / "load.log"):
             time.sleep(3)  # the first seconds warm caches and connections
-            first, began, cpu = found.compared(), time.monotonic(), sum(process.cpu_times()[:2])
+            first, began, cpu = found.compared(), time.monotonic(), _cpu(process)
             memory = []
             while (done := found.compared() - first) < number:
                 progress.update(task, completed=done)
@@ -190,19 +221,37 @@ def throughput(number: int, rate: float) -> None:
                     memory.append(process.memory_info().rss / 1e6)
                 time.sleep(0.25)
             seconds = time.monotonic() - began
-            used = sum(process.cpu_times()[:2]) - cpu
+            spent = {name: used - cpu.get(name, 0) for name, used in _cpu(process).items()}
         counts = comparisons.coverage(found.store, "benchmark")
         size = sum(p.stat().st_size for p in found.home.root.glob("store.db*"))
+    used = sum(spent.values()) - spent["writer"]
     print(f"{done} comparisons stored in {seconds:.1f} s: {done / seconds:.0f} a second of "
           f"{rate:.0f} offered, {used / seconds:.2f} cores, {used / done * 1e6:.0f} µs of CPU "
-          f"each: {done / used:.0f} for a second of CPU")
+          f"each: {done / used:.0f} for a second of CPU; load {os.getloadavg()[0]:.1f}")
+    each = {name: round(part / done * 1e6) for name, part in spent.items()}
+    print("µs of CPU for each comparison:", json.dumps(each),
+          f"; as many cores as processes: {1e6 / max(each.values()):.0f} a second")
     print("memory at each quarter:", " ".join(f"{m:.0f} MB" for m in memory),
           f"; store {size / 1e6:.0f} MB")
     print("outcomes:", json.dumps(counts))
 
 
+def _cpu(service: psutil.Process) -> dict[str, float]:
+    """Return the seconds of CPU of the service, its writer, and each process that compares."""
+    found = {"reader": sum(service.cpu_times()[:2])}
+    for child in service.children():
+        is_comparer = any("comparer" in word for word in child.cmdline())
+        name = f"compares {child.pid}" if is_comparer else "writer"
+        found[name] = sum(child.cpu_times()[:2])
+    return found
+
+
 def _steady(found: Bench, rate: float, *, seconds: int) -> list[str]:
     """Return the command that asks at a steady rate, on the core that the service leaves free."""
+    if shutil.which("h2load") is None:
+        return ["taskset", "-c", "1", sys.executable, "-m", "benchmarks.steady", found.url,
+                "--rate", str(rate), "--seconds", str(min(seconds, 600)),
+                "--records", str(found.directory / "records")]
     return ["taskset", "-c", "1", "h2load", "--h1", "-t1", "-c16", f"-D{seconds}",
             f"--rps={rate / 16:.2f}", found.url]
 
@@ -227,8 +276,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--comparisons", type=int, default=20_000)
     options.add_argument("--rate", type=float, default=0, help="requests a second; 0: saturate")
+    options.add_argument("--processes", type=int, help="processes that compare")
+    options.add_argument("--cores", default="0", help="cores of the service, as 0,1")
+    options.add_argument("--busy", action="store_true", help="compete as any process")
     given = options.parse_args()
-    throughput(given.comparisons, given.rate)
+    module = "tests.support.shadow" if given.busy else "changeover.shadow"
+    throughput(given.comparisons, given.rate, Serving(given.cores, given.processes, module))
 
 
 if __name__ == "__main__":

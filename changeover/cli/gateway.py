@@ -33,6 +33,7 @@ Examples:
   changeover gateway --migration shop --name edge-2 --ready 0.0.0.0:8099 --drain 20s
   export CHANGEOVER_BREAK_GLASS_TOKEN_FILE=/etc/changeover/token
   changeover gateway --migration shop --name edge-3 --break-glass 10.0.0.3:8102
+  changeover gateway --migration shop --name edge-4 --shadow
 \b
 Load balancers ask GET /ready (200: send users here, 503: do not) with a time limit of a second or
 two. SIGTERM and Ctrl-C drain; a second one ends at once. Exit code: 0 at such an end, 4 when
@@ -50,6 +51,9 @@ another node has the name, 10 when one took it, as a copy of this home: start it
               "without it 127.0.0.1:8099.")
 @click.option("--drain", default="10s", show_default=True, metavar="TIME",
               help="How long it serves on after it said that it is not ready.")
+@click.option("--shadow", is_flag=True,
+              help="Compare here, too: the plan's share of this node's requests is copied to the "
+              "candidate, from this machine.")
 @click.option("--break-glass", metavar="ADDRESS",
               help="Where other machines break glass while the store is down; needs a token "
               "($CHANGEOVER_BREAK_GLASS_TOKEN). Default: 127.0.0.1 and the port after --ready.")
@@ -76,7 +80,7 @@ def gateway(session: Session, /, **asked: Any) -> int:
     ready_at = _ready(asked["ready"], listen)
     wanted = Wanted(
         shared_store(asked["store_url"]), asked["migration"], node_name(asked["name"]),
-        listen, _seconds(asked["drain"]), opening(asked, ready_at))
+        listen, _seconds(asked["drain"]), opening(asked, ready_at), asked["shadow"])
     home = _home(session.home, wanted.migration)
     log_to_stderr("gateway")
     stop = Stopping()

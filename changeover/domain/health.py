@@ -56,7 +56,8 @@ def patience_with(service: str) -> timedelta:
 
     The shadow leaves the processor to everyone else: on a busy machine it is silent for long.
     """
-    return _PATIENCE.get(service, SILENT_AFTER)
+    # that of another machine has the machine's name behind it
+    return _PATIENCE.get(service.partition(" ")[0], SILENT_AFTER)
 
 
 class RepairStatus(StrEnum):

@@ -8,18 +8,18 @@ from changeover.plan.model import Plan
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
-def of_node(plan: Plan, listen: str | None) -> Plan:
-    """Return a plan with a node's own address, and without what only the main machine does.
-
-    Copies for comparison are taken at the main gateway only: its service is not here.
+def of_node(plan: Plan, listen: str | None, *, has_shadow: bool = False) -> Plan:
+    """Return a plan with a node's own address, and without what is not done there.
 
     Args:
         plan: The plan as it is stored.
         listen: Where the node listens; None for the plan's address.
+        has_shadow: Whether a shadow service runs beside its Envoy; else no copies are taken there.
     """
     routing = plan.routing if listen is None else plan.routing.model_copy(
         update={"listen": listen})
-    return plan.model_copy(update={"routing": routing, "shadow": None})
+    return plan.model_copy(
+        update={"routing": routing, "shadow": plan.shadow if has_shadow else None})
 
 
 def warnings(plan: Plan) -> list[str]:

@@ -36,6 +36,7 @@ from changeover.errors import (
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
 from changeover.machine import break_glass_token
+from changeover.node import own_shadow
 from changeover.node.break_glass import Opening, open_to
 from changeover.node.card import Card
 from changeover.node.own_moves import OwnMoves
@@ -79,6 +80,7 @@ class Wanted:
         listen: Address for users; None for the plan's.
         drain: Seconds for which it goes on serving after it said that it is not ready.
         opening: How glass is broken here from other machines; None for not at all.
+        has_shadow: Whether a shadow service compares what is copied here.
     """
 
     url: str
@@ -87,6 +89,7 @@ class Wanted:
     listen: str | None
     drain: float
     opening: Opening | None = None
+    has_shadow: bool = False
 
 
 class Node:
@@ -107,7 +110,9 @@ class Node:
         envoy = Child(
             "envoy", envoy_command(home.gateway_files), home.logs / "envoy.log",
             outlives=True)
-        self._keeper = Keeper(home, {"envoy": envoy}, LOG.warning, {
+        self._shadow = own_shadow.child(
+            home, wanted.migration, wanted.name, wanted.url)
+        self._keeper = Keeper(home, {"envoy": envoy, "shadow": self._shadow}, LOG.warning, {
             "node": wanted.name, "migration": wanted.migration})
         self._envoy = envoy
         self._store: Store | None = None
@@ -168,10 +173,11 @@ class Node:
         self._serve(site)
 
     def _adopt(self) -> None:
-        """Take over an Envoy that a node before left running."""
-        entry = self._home.process("envoy")
-        if entry is not None and self._envoy.adopt(entry["pid"], entry["created"]):
-            LOG.info("envoy runs still and is taken over")
+        """Take over what a node before left running."""
+        for child in (self._envoy, self._shadow):
+            entry = self._home.process(child.name)
+            if entry is not None and child.adopt(entry["pid"], entry["created"]):
+                LOG.info("%s runs still and is taken over", child.name)
 
     def _start_envoy(self, address: str) -> None:
         """Start Envoy unless it runs, and wait until it answers."""
@@ -226,8 +232,9 @@ class Node:
 
     def _site(self, stored: Plan, state: RoutingState) -> Site:
         """Return the migration with the plan in force, its files written."""
-        plan = of_node(stored, self._wanted.listen)
+        plan = of_node(stored, self._wanted.listen, has_shadow=self._wanted.has_shadow)
         self._gateway.prepare(plan, state)
+        own_shadow.keep(self._shadow, plan)
         # for break glass after a start without the store
         retirement_note.foresee(self._home.gateway_files, plan)
         self._card.plan = plan

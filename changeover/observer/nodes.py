@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 
-from changeover.analysis.window import MAIN_GATEWAY, Sample
+from changeover.analysis.window import MAIN_GATEWAY, SHADOW, Sample
 from changeover.domain.gateway_nodes import Fleet, GatewayNode, not_heard_of
 from changeover.domain.messages import Severity
 from changeover.domain.routing import RoutingState
@@ -166,7 +166,9 @@ class Nodes:
         # a machine's clock may be somewhat ahead
         span = range(since, int(time.time()) + KEPT_SECONDS)
         with self._site.store.read() as session:
-            return samples.read_rows(session, self._site.migration, None, 1, span=span)
+            found = samples.read_rows(session, self._site.migration, None, 1, span=span)
+        # comparisons become known later, and are read as a whole (`Observer._read_later`)
+        return [row for row in found if row.system != SHADOW]
 
     def _since(self, fleet: Fleet) -> int:
         """Return from which second on samples may have changed."""

@@ -33,6 +33,9 @@ def spare_site(home: Home, store: Store, migration: str, name: str) -> Site:
 
 
 def of_spare(plan: Plan) -> Plan:
-    """Return a plan without what only the main machine's gateway can do."""
-    health = plan.health.model_copy(update={"back_pressure": None})
-    return plan.model_copy(update={"shadow": None, "health": health})
+    """Return a plan without what only the main machine's gateway can do.
+
+    What shadow services of nodes compare is judged here as anywhere.
+    """
+    return plan.model_copy(update={
+        "health": plan.health.model_copy(update={"back_pressure": None})})

@@ -32,6 +32,10 @@ class ShadowSpec(Part):
     )
     concurrency: int = Field(8, ge=1, le=1000, description="Copies in flight at once.")
     queue: int = Field(500, ge=1, le=100_000, description="Copies that may wait; more are dropped.")
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None, description="Processes that compare: default 1; `auto`: one less than the machine "
+        "has cores. More than may call a system at once are not started."
+    )
     keep: int = Field(5_000, ge=0, le=1_000_000, description="Most pairs saved with their bodies.")
     keep_for: Duration = Field(timedelta(days=30), description="How long comparisons are saved.")
     keep_size: Size = Field(

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import uvloop
 
+from changeover.analysis.window import MAIN_GATEWAY
 from changeover.errors import ChangeoverError
+from changeover.gateway.publish import Gateway
 from changeover.shadow.service import LOG, Shadow
 from changeover.shadow.writing import BROKEN, WriterProcess
 from changeover.site.home import Home
@@ -29,7 +31,10 @@ def main() -> int:
     """Shadow until SIGTERM or SIGINT; return the exit code."""
     parser = service_parser(
         "shadow", __doc__,
-        "Started by `changeover up` when the plan has a `shadow` part.")
+        "Started by `changeover up` when the plan has a `shadow` part, and by `changeover gateway "
+        "--shadow`.")
+    parser.add_argument("--gateway", default=MAIN_GATEWAY, metavar="NAME",
+                        help="Whose tap it has: the name of a node; default: the main gateway.")
     arguments = parser.parse_args()
     log_to_stderr("shadow")
     home = Home(arguments.home)
@@ -38,7 +43,7 @@ def main() -> int:
     # Before anything else: a fork may not share threads, connections or a low priority.
     writer = WriterProcess(home)
     try:
-        return _shadow(home, arguments.migration, writer)
+        return _shadow(home, arguments.migration, arguments.gateway, writer)
     except ChangeoverError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -46,9 +51,10 @@ def main() -> int:
         writer.close()
 
 
-def _shadow(home: Home, migration: str, writer: WriterProcess) -> int:
+def _shadow(home: Home, migration: str, gateway: str, writer: WriterProcess) -> int:
     store = Store.open(home.store_url)
-    site = Site(home, plans.load(store, migration), store)
+    site = Site(home, plans.load(store, migration), store,
+                Gateway(home.gateway_files, name=gateway))
     shadow = Shadow(site, writes=writer)
     _lower_priority()
     end_when_amended(site)

@@ -18,18 +18,17 @@ from collections.abc import Awaitable, Callable
 import psutil
 
 from changeover import clock
-from changeover.comparison.answers import Answer
+from changeover.analysis.window import MAIN_GATEWAY
 from changeover.domain.comparisons import Compared
-from changeover.domain.rewriting import routes_for
 from changeover.domain.routing import RoutingState, System, decide, decide_by_bucket
 from changeover.domain.segment_matching import segments_of
 from changeover.errors import ChangeoverError, Unreachable
 from changeover.gateway.admin import Admin
 from changeover.gateway.envoy import tap
 from changeover.gateway.envoy.user_key import KEY_HEADER
-from changeover.shadow.calls import SAFE, Caller, OwnFault, has_part_only
-from changeover.shadow.judging import Answers, Asked, Judge, answer_of
-from changeover.shadow.pulse import Pulse
+from changeover.plan.model import Plan
+from changeover.shadow.comparing import Compares, Comparing, Work, most_at_once
+from changeover.shadow.helpers import Helpers, cores, wanted
 from changeover.shadow.tap import Exchange, TapServer
 from changeover.shadow.writing import InThisProcess, Writes
 from changeover.site.site import Site
@@ -78,16 +77,13 @@ class Shadow:
         self.counts: Counter[str] = Counter()
         self.tap = TapServer(files.tap_socket, self.offer, is_wanted=self.is_wanted)
         self._now = now
-        self._today = now().date()
-        self._judge = Judge.of(
-            plan.shadow, plan.comparison, today=self._today, routes=plan.routes)
+        self._comparing = _compares(plan, chance, now)
+        self._pause()
         self._queue: asyncio.Queue[Exchange] = asyncio.Queue(self.spec.queue)
         self._unsaved: list[Compared] = []
         self._saving = asyncio.Lock()
         self._is_busy = False
         self._second = self._kept = 0
-        self._chance = chance or random.Random()  # noqa: S311  no secret depends on it
-        self._callers: dict[System, Caller] = {}
         self._admin = Admin(files.admin_socket)
         self._untapped: dict[str, int] = {}
 
@@ -96,15 +92,9 @@ class Shadow:
 
         What waits then, or takes longer than `STOP_SECONDS`, is counted as dropped.
         """
-        timeout, pulse = self.spec.timeout.total_seconds(), Pulse()
-        for system in System:
-            self._callers[system] = Caller(
-                self.plan.system(system), timeout=timeout, concurrency=self.spec.concurrency,
-                pulse=pulse, routes=routes_for(self.plan, system))
         await self.tap.start()
-        limit = self.plan.system(System.CANDIDATE).concurrency or self.spec.concurrency
         # No more than may call at once: a copy that waits in a worker is not seen as queued.
-        workers = min(limit, self.spec.concurrency)
+        workers = most_at_once(self.plan, System.CANDIDATE)
         tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
         for seconds, action in (
             (FLUSH_SECONDS, self._save),
@@ -115,13 +105,12 @@ class Shadow:
             (PRUNE_SECONDS, self._prune),
         ):
             tasks.append(asyncio.create_task(self._every(seconds, action)))
-        tasks.append(asyncio.create_task(pulse.run()))
+        tasks.append(asyncio.create_task(self._comparing.run()))
         LOG.info("shadowing %s", self.site.migration)
         await stop.wait()
         await self.tap.stop()
         await self._finish(tasks)
-        for caller in self._callers.values():
-            await caller.close()
+        await self._comparing.close()
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         """Wait for what is under way, end the tasks, and save."""
@@ -216,76 +205,11 @@ class Shadow:
         It may have waited for minutes. After a rollback, or when the host is busy, it is not sent
         any more.
         """
-        found = await self._compare(exchange)
+        found = await self._comparing.compare(exchange, saves_answers=self._may_save_answers())
         if isinstance(found, str):
             self.counts[found] += 1
         else:
             self._add_unsaved(found)
-
-    async def _compare(self, exchange: Exchange) -> Compared | str:
-        """Ask the candidate, and for some the baseline again, in random order; compare.
-
-        Returns the reason when nothing may be sent any more, or when the baseline's answer is
-        missing or cannot be unpacked: then there is nothing to compare with.
-        """
-        if why := self._why_paused():
-            return why
-        try:
-            baseline = await self._whole(exchange)
-        except OwnFault:
-            return "dropped: service was late itself"
-        if baseline.error and baseline.status:
-            return "dropped: body not readable"
-        if baseline.error:
-            return "dropped: no whole answer from the baseline"
-        answers = await self._ask(exchange)
-        if isinstance(answers, str):
-            return answers
-        return self._judge_of_today().judge(
-            Asked(exchange.at, exchange.line, exchange.request_id),
-            Answers(baseline, answers[System.CANDIDATE], answers.get(System.BASELINE)),
-            saves_answers=self._may_save_answers(),
-        )
-
-    async def _whole(self, exchange: Exchange) -> Answer:
-        """Return the baseline's answer: the user's, or another one when the user got a part only.
-
-        Raises:
-            OwnFault: As `Caller.call`.
-        """
-        if has_part_only(exchange):
-            return await self._callers[System.BASELINE].call(exchange)
-        return answer_of(
-            exchange.status, exchange.response_headers, exchange.response_body, exchange.duration)
-
-    async def _ask(self, exchange: Exchange) -> dict[System, Answer] | str:
-        """Return the copies' answers, the candidate's at least; else why there is none."""
-        asked = [System.CANDIDATE]
-        if exchange.method in SAFE and self._chance.random() * 100 < self.spec.noise:
-            asked.append(System.BASELINE)
-            # In random order: neither answer is always the later one.
-            self._chance.shuffle(asked)
-        answers: dict[System, Answer] = {}
-        for system in asked:
-            if why := self._why_paused():
-                if System.CANDIDATE in answers:
-                    # Its answer counts; only the baseline's second one is not asked for.
-                    break
-                return why
-            try:
-                answers[system] = await self._callers[system].call(exchange)
-            except OwnFault:
-                if system is System.CANDIDATE:
-                    return "dropped: service was late itself"
-        return answers
-
-    def _judge_of_today(self) -> Judge:
-        """Return the judge with today's rules: rules may expire while this runs."""
-        if (today := self._now().date()) != self._today:
-            self._today = today
-            self._judge = Judge.of(
-                self.plan.shadow, self.plan.comparison, today=today, routes=self.plan.routes)
-        return self._judge
 
     def _may_save_answers(self) -> bool:
         """Whether this pair's answers are saved; the limit makes `keep` last for a while."""
@@ -335,7 +259,7 @@ class Shadow:
             try:
                 await asyncio.to_thread(
                     self._writes.do, comparisons.write, self.site.migration, part, counts,
-                    now=self._now())
+                    gateway=self.site.gateway.name, now=self._now())
                 counts = Counter()
             except ChangeoverError:
                 # The store is locked or gone: all of it waits, in order, for the next attempt.
@@ -356,9 +280,15 @@ class Shadow:
 
     async def _follow(self) -> None:
         self.state = await asyncio.to_thread(routing.read, self.site.store, self.site.migration)
+        self._pause()
 
     async def _measure_load(self) -> None:
         self._is_busy = psutil.cpu_percent(interval=None) > self.spec.max_load * 100
+        self._pause()
+
+    def _pause(self) -> None:
+        """Have no copy sent any more, or sent again, as things stand now."""
+        self._comparing.pause(self._why_paused())
 
     async def _count_untapped(self) -> None:
         """Count what the gateway could not even send here since this process started."""
@@ -383,13 +313,27 @@ class Shadow:
                 self.counts["seen"] += missed
 
     async def _beat(self) -> None:
-        own = heartbeats.service_of(self.site.migration, "shadow")
+        own = heartbeats.service_of(
+            self.site.migration, service_of(self.site.gateway.name))
         await asyncio.to_thread(
-            self._writes.do, heartbeats.beat, own, pid=os.getpid(), now=clock.now()
-        )
+            self._writes.do, heartbeats.beat, own, pid=os.getpid(), detail=self._comparing.text,
+            now=clock.now())
 
     async def _prune(self) -> None:
         await asyncio.to_thread(
             self._writes.do, retention.prune, self.site.migration, keep=self.spec.keep,
             keep_for=self.spec.keep_for, keep_bytes=self.spec.keep_size, now=clock.now(),
         )
+
+
+def service_of(gateway: str) -> str:
+    """Return the name under which the service of a gateway's tap gives its signs of life."""
+    return "shadow" if gateway == MAIN_GATEWAY else f"shadow {gateway}"
+
+
+def _compares(plan: Plan, chance: random.Random | None, now: clock.Clock) -> Compares:
+    """Return what compares: this process, or several others."""
+    number = wanted(plan, cores())
+    if number == 1:
+        return Comparing(Work(plan), chance=chance, now=now)
+    return Helpers(Work(plan, among=number))

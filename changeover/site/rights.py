@@ -92,7 +92,7 @@ ROLES: dict[str, Rights] = {
     "shadow": Rights(
         "the shadow service: comparisons and what differs",
         _joined(_LIFE, {"comparison": "IUD", "divergence": "IUD", "divergence_count": "IUD",
-                        "shadow_coverage": "IUD"})),
+                        "sample": "IU", "shadow_coverage": "IUD"})),
     "worker": Rights(
         "a worker's flows: the procedures from the first stage to the retirement",
         _joined(_AUDIT, _LIFE, _ROLLS_BACK, _DECIDES, {

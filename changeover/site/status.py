@@ -33,6 +33,7 @@ from changeover.site import (
     return_status,
     route_numbers,
     route_status,
+    service_status,
     trigger_status,
 )
 from changeover.site.site import Site
@@ -41,7 +42,6 @@ from changeover.store import (
     carriers,
     cutovers,
     freezes,
-    heartbeats,
     instructions,
     report_files,
     rollbacks,
@@ -72,9 +72,9 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
     null), `gates` (what those of the present stage would say now, `is_old` when nobody judged them
     of late), `hooks`, `load` (`hook_status`), `systems` (numbers of the last 10 s), `refused` (by
     the gateway itself, in the same time, by reason), `keyless`, `triggers` (`trigger_status`),
-    `nodes` (`node_status`), `receivers` (`relay_status`), `services` (seconds since their last sign
-    of life), `ended_runs` (what no flow run carries on, with what happened and what can be done),
-    `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
+    `nodes` (`node_status`), `receivers` (`relay_status`), `services` and `comparing`
+    (`service_status`), `ended_runs` (what no flow run carries on, with what happened and what can
+    be done), `rollback` (the newest, or null), `report` (path or null), `report_at`, `urls`.
     """
     store, migration = site.store, site.migration
     state, cutover = routing.read(store, migration), cutovers.latest(store, migration)
@@ -93,7 +93,7 @@ def collect(site: Site, *, now: datetime) -> dict[str, Any]:
         **hook_status.collect(store, migration, cutover, now=now),
         **measured(store, migration, now),
         "keyless": keyless_status.collect(store, migration, now=now),
-        "services": _services(store, migration, now),
+        **service_status.collect(store, migration, now),
         "rollback": _rollback(store, migration),
         "triggers": trigger_status.triggers(store, site.plan, now=now),
         **_report(store, migration, cutover),
@@ -170,12 +170,6 @@ def measured(store: Store, migration: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def _services(store: Store, migration: str, now: datetime) -> dict[str, float]:
-    """Return the seconds since each service's last sign of life."""
-    return {beat.service: round(max(0.0, (now - beat.at).total_seconds()), 1)
-            for beat in heartbeats.of(store, migration)}
-
-
 def _report(store: Store, migration: str, cutover: Cutover | None) -> dict[str, Any]:
     """Return where the newest report lies, unless it is an earlier cutover's."""
     report = report_files.latest(store, migration, "cutover")
@@ -227,8 +221,7 @@ def as_text(status: dict[str, Any]) -> str:
         lines.append(f"gateway: {refused_text(status['refused'])}")
     lines += map(trigger_status.as_text, status["triggers"])
     lines += node_status.lines(status["nodes"]) + relay_status.lines(status["receivers"])
-    for name, age in status["services"].items():
-        lines.append(f"{name}: last sign of life {age} s ago")
+    lines += service_status.lines(status)
     if status["rollback"]:
         rollback = status["rollback"]
         lines.append(f"rollback {rollback['epoch']}: {rollback['status']}, {rollback['reason']}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
-from changeover.analysis.window import SHADOW, Sample
+from changeover.analysis.window import MAIN_GATEWAY, SHADOW, Sample
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.measured import COMPARED
 from changeover.store.samples import KEY, SampleRow, summed_up_until, values_of
@@ -14,7 +14,8 @@ from changeover.store.upserts import add_in
 
 
 def add_compared_in(
-    session: Session, migration: str, compared: Iterable[tuple[int, bool, float]]
+    session: Session, migration: str, compared: Iterable[tuple[int, bool, float]], *,
+    gateway: str = MAIN_GATEWAY,
 ) -> None:
     """Add comparisons to the seconds that they count for, and to what is summed up already.
 
@@ -22,6 +23,7 @@ def add_compared_in(
         session: An open write transaction.
         migration: Name of the migration.
         compared: Unix second, whether the answers match, their similarity 0..1.
+        gateway: Of which gateway the requests were.
     """
     summed_up = {size: summed_up_until(session, migration, size) for size in (MINUTE, HOUR)}
     sums: dict[tuple[int, int], list[float]] = {}
@@ -39,7 +41,7 @@ def add_compared_in(
     values = []
     for (resolution, at), (number, matched, similarity) in sums.items():
         sample = Sample(
-            SHADOW, at, resolution, compared=int(number),
+            SHADOW, at, resolution, gateway, compared=int(number),
             matched=int(matched), similarity=similarity)
         values.append(values_of(migration, sample))
     add_in(session, SampleRow, values, key=KEY, numbers=COMPARED)

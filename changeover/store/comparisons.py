@@ -23,12 +23,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from changeover.analysis.window import MAIN_GATEWAY
 from changeover.domain.comparisons import Compared, Rescored
 from changeover.domain.storable import storable
 from changeover.store import compared_sums, divergences, place_counts
 from changeover.store.base import Base, Name, NameKey, RowId
 from changeover.store.divergences import DivergenceRow
 from changeover.store.engine import Store
+from changeover.store.lock_numbers import lock_number
 from changeover.store.upserts import add_in
 
 
@@ -68,12 +70,14 @@ class CoverageRow(Base):
     number: Mapped[int] = mapped_column(BigInteger)
 
 
+IDLE_SECONDS = 10
+"""After so long the server ends a transaction that says nothing: it is repeated."""
 _TABLE = cast(Table, ComparisonRow.__table__)
 
 
 def write(
     store: Store, migration: str, batch: Sequence[Compared], coverage: Mapping[str, int], *,
-    now: datetime | None = None,
+    gateway: str = MAIN_GATEWAY, now: datetime | None = None,
 ) -> None:
     """Keep comparisons with everything that is counted of them, in one transaction.
 
@@ -82,11 +86,13 @@ def write(
         migration: Name of the migration.
         batch: The comparisons; each is written once.
         coverage: How many tapped requests had which outcome since the last call.
+        gateway: Of which gateway the requests were; its sums have its name.
         now: The time for which gates and triggers count them: the one at which they are known. A
             candidate that hangs is known minutes after the requests came, when those minutes have
             been summed up and evaluated. None counts each for the time of its request.
     """
     with store.begin(is_durable=False) as session:
+        _one_at_a_time(session, migration)
         if batch:
             # into the table: into its class costs half as much again
             session.connection().execute(
@@ -98,7 +104,7 @@ def write(
                 # what was found beyond the limit may lie anywhere; `$` counts for every path
                 found = {*one.found, "$"} if one.omitted else one.found.keys()
                 places.append((at, found))
-            compared_sums.add_compared_in(session, migration, scores)
+            compared_sums.add_compared_in(session, migration, scores, gateway=gateway)
             divergences.count_in(session, migration, batch)
             place_counts.add(session, migration, places)
         _add_coverage(session, migration, batch, coverage)
@@ -171,6 +177,7 @@ def replace_scores(store: Store, migration: str, batch: Sequence[Rescored]) -> i
         How many were replaced.
     """
     with store.begin(is_durable=False) as session:
+        _one_at_a_time(session, migration)
         # counted only for those that were replaced: the others are somebody else's by now
         done = [each for each in batch if _replace(session, each)]
         divergences.count_in(session, migration, [each.before for each in done], sign=-1)
@@ -184,6 +191,20 @@ def replace_scores(store: Store, migration: str, batch: Sequence[Rescored]) -> i
         matched = sum(each.after.is_match - each.before.is_match for each in done)
         _add_coverage(session, migration, [], {"matched": matched})
     return len(done)
+
+
+def _one_at_a_time(session: Session, migration: str) -> None:
+    """Wait until no other transaction counts comparisons of this migration.
+
+    Each gateway's service counts in the same rows, and two that make the row of a new place, or
+    that lock rows in another order, would end each other. SQLite has one writer anyway.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    # one that stands still in the middle, or whose machine is gone, must not hold up the others
+    session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_SECONDS * 1000}"))
+    session.execute(select(func.pg_advisory_xact_lock(
+        lock_number(f"changeover comparisons {migration}"))))
 
 
 def _replace(session: Session, each: Rescored) -> bool:

@@ -11,7 +11,6 @@ lock for a moment would look to another one as if the main observer were there.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +36,7 @@ from changeover.errors import StoreError
 from changeover.store.base import Base, NameKey, to_record
 from changeover.store.clear_errors import clear_errors
 from changeover.store.engine import Store
+from changeover.store.lock_numbers import lock_number
 from changeover.store.upserts import replace_in
 
 SESSION_SECONDS = 2.5
@@ -108,8 +108,8 @@ class LeadLock:
     def __init__(self, store: Store, lead: Lead, *, is_spare: bool) -> None:
         self._store, self._lead, self._is_spare = store, lead, is_spare
         self._connection: Connection | None = None
-        self._key = _key(f"changeover observer {lead.migration}")
-        self._main_key = _key(f"changeover main observer {lead.migration}")
+        self._key = lock_number(f"changeover observer {lead.migration}")
+        self._main_key = lock_number(f"changeover main observer {lead.migration}")
         self._mark = ""
 
     @property
@@ -242,8 +242,3 @@ def latest(store: Store, migration: str) -> Lead | None:
     with store.read() as session:
         row = session.get(LeadRow, migration)
         return to_record(Lead, row) if row is not None else None
-
-
-def _key(words: str) -> int:
-    """Return the number of a lock: PostgreSQL knows no other names for it."""
-    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], signed=True)

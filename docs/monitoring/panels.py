@@ -316,6 +316,8 @@ COMPARISON = Board(
                   ("changeover_divergent_places{M}", "places")),
             Panel("What became of copied requests", "Compared, or dropped and why.",
                   (("changeover_shadow_requests{M}", "{{outcome}}"),), View.TABLE),
+            lines("Processes that compare", "Of shadow services with several: at work, and wanted.",
+                  ("changeover_shadow_processes{M}", "{{service}} {{state}}")),
         )),
         Row("Verdicts", (
             CHECKS,

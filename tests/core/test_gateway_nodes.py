@@ -130,10 +130,11 @@ def test_a_rollback_that_a_node_reads_at_its_start_is_not_waited_with() -> None:
     assert not card.readiness().is_ready
 
 
-def test_a_node_has_its_own_address_and_takes_no_copies() -> None:
+def test_a_node_has_its_own_address_and_takes_copies_only_where_they_are_compared() -> None:
     """And says what would mean another machine there."""
     plan = make_plan(shadow={"sample": "10%"})
     own = own_plan.of_node(plan, "0.0.0.0:8100")
     assert (own.routing.listen, own.shadow) == ("0.0.0.0:8100", None)
+    assert own_plan.of_node(plan, None, has_shadow=True).shadow == plan.shadow
     assert own_plan.of_node(plan, None).routing == plan.routing
     assert len(own_plan.warnings(plan)) == len(list(System))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from changeover.analysis.window import SHADOW
 from changeover.cli.compare import as_text
 from changeover.comparison.answers import Answer
 from changeover.comparison.noise import Judgement
@@ -56,6 +58,29 @@ def test_batches_add_up(shop: Store) -> None:
     assert window.measure("divergence_rate").value == pytest.approx(2 / 3)
     assert {p.field: p.diverged for p in divergences.places(shop, "shop")} == {"$.a": 2, "$.b": 1}
     assert comparisons.coverage(shop, "shop") == {"seen": 5, "compared": 4, "matched": 1}
+
+
+def test_gateways_that_count_at_the_same_time_lose_nothing(shop: Store) -> None:
+    """New places, sums and coverage of two services that write the same rows at once."""
+    places = [f"$.p{number}" for number in range(20)]
+
+    def count(gateway: str, order: list[str]) -> None:
+        for _ in range(5):
+            batch = [compared(0, place) for place in order]
+            comparisons.write(shop, "shop", batch, {"seen": len(batch)}, gateway=gateway)
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(count, "main", places), pool.submit(count, "edge-1", places[::-1])]
+        for each in both:
+            each.result()
+    assert {p.field: p.diverged for p in divergences.places(shop, "shop")} == dict.fromkeys(
+        places, 10)
+    assert comparisons.coverage(shop, "shop") == {"seen": 200, "compared": 200}
+    with shop.read() as session:
+        rows = samples.read_rows(session, "shop", SHADOW, 1, span=range(2**40))
+    assert {row.gateway: row.compared for row in rows} == {"main": 100, "edge-1": 100}
+    window = samples.window(shop, "shop", "candidate", start=NOW, end=NOW + timedelta(seconds=5))
+    assert window.compared == 200
 
 
 def test_sums_survive_the_rollup(shop: Store) -> None:

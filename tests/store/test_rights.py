@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from sqlalchemy.exc import ProgrammingError
 
 from changeover import clock
 from changeover.domain import roles
+from changeover.domain.comparisons import Compared
 from changeover.site import rights
 from changeover.site.home import STORE_VARIABLE, Home
-from changeover.store import audit, plans
+from changeover.store import audit, comparisons, heartbeats, plans, retention
 from changeover.store.engine import Store
 from changeover.store.schema import METADATA
 from tests.store.conftest import new_database, shop
@@ -83,7 +85,7 @@ def test_nobody_changes_the_audit_or_makes_tables(urls: dict[str, str], role: st
     ("node", "routing_state migration audit_event rollback approval trigger_firing"),
     ("observer", "migration approval console_session gate_verdict comparison claim"),
     ("console", "sample gateway_node migration gate_verdict trigger_firing observer_lead"),
-    ("shadow", "sample routing_state audit_event outcome"),
+    ("shadow", "routing_state audit_event outcome gateway_node bucket_slice"),
     ("worker", "sample bucket_slice gateway_node claim outcome console_session observer_lead"),
     ("approver", "routing_state sample gateway_node rollback trigger_firing flag"),
     ("reader", " ".join(METADATA.tables))])
@@ -154,3 +156,16 @@ def test_what_is_no_role_is_refused(options: tuple[str, str]) -> None:
     """A name goes into SQL that the owner runs."""
     role = () if options[0] == "--role" else ("--role", "node")
     plain("store", "grants", *role, *options, code=2)
+
+
+def test_who_compares_can_save_what_gates_read(urls: dict[str, str]) -> None:
+    """Comparisons, their sums by second, coverage, and its sign of life."""
+    store = Store.open(urls["shadow"])
+    one = Compared(clock.now(), "GET /a", "1", 1.0, True, 0.01, 0.02)
+    comparisons.write(store, "shop", [one], {"seen": 1}, gateway="edge-1")
+    heartbeats.beat(store, "shop/shadow edge-1", pid=1, now=clock.now())
+    retention.prune(store, "shop", keep=1, keep_for=timedelta(days=1), keep_bytes=1_000_000,
+                    now=clock.now())
+    assert comparisons.coverage(store, "shop")["compared"] == 1
+    store.close()
+    refused(urls["shadow"], "DELETE FROM sample")

@@ -11,11 +11,12 @@ from functools import partial
 
 from changeover import clock
 from changeover.checks.health import machine, systems
-from changeover.checks.health.nodes import gateway_nodes_of
+from changeover.checks.health.nodes import gateway_nodes_of, shadow_of_nodes
 from changeover.checks.health.result import Health
 from changeover.checks.health.way_back import way_back
 from changeover.checks.health.webhooks import receives
 from changeover.checks.suites.target import CheckTarget
+from changeover.domain.crew import Crew
 from changeover.domain.gateway_nodes import OUTDATED
 from changeover.domain.health import SILENT_AFTER, Status, patience_with
 from changeover.domain.routing import System
@@ -61,7 +62,7 @@ def checks_of(site: Site) -> dict[str, Check]:
     for name in System:
         found[str(name)] = partial(systems.answers, plan.system(name), str(name))
     if plan.shadow:
-        found["shadow"] = partial(_service, site, "shadow", Status.UNHEALTHY, Issue.SHADOW_GONE)
+        found["shadow"] = partial(_shadow, site)
     if has_load(plan):
         # no user misses it; one that has ended is started again by the supervisor
         found["load"] = partial(_service, site, "load", Status.WARNING, None)
@@ -180,6 +181,35 @@ def _service(site: Site, name: str, status: Status, issue: Issue | None) -> Heal
     if started is not None and now - started <= patience:
         return Health(status, f"the {name} {since}; it was started at {started:%H:%M:%S} UTC")
     return Health(status, f"the {name} {since}", {}, issue, name)
+
+
+def _shadow(site: Site) -> Health:
+    """Judge the main machine's shadow service, how many of its processes compare, and nodes' ones.
+
+    Where there is no main machine, the one of nodes that was heard of last stands for it.
+    """
+    beats = {beat.service: beat for beat in heartbeats.of(site.store, site.migration)}
+    others = shadow_of_nodes(site, beats)
+    name: str = "shadow"
+    issue: Issue | None = Issue.SHADOW_GONE
+    has_main = not site.is_elsewhere or main_gateways.find(site.store, site.migration) is not None
+    if not has_main:
+        name, issue = max(others, key=lambda each: beats[each].at, default=name), None
+    found = _service(site, name, Status.UNHEALTHY, issue)
+    crew = Crew.of(beats[name].detail) if name in beats else None
+    if found.status is not Status.HEALTHY:
+        return found
+    now = clock.now()
+    silent = [each for each in others if now - beats[each].at > patience_with(each)]
+    if silent:
+        return Health(Status.WARNING, f"{found.detail}; silent, so that nothing is compared there: "
+                      f"{', '.join(sorted(silent))}")
+    if crew is None:
+        return found
+    # one that is missing is started again by the service: comparisons go on with the others
+    status = Status.HEALTHY if crew.is_whole else Status.WARNING
+    return Health(status, f"{found.detail}, {crew.text}", {
+        "processes": crew.at_work, "wanted": crew.wanted})
 
 
 def _observer(site: Site) -> Health:

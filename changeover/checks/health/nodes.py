@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from changeover.checks.health.result import Health
 from changeover.domain.gateway_nodes import Fleet
 from changeover.domain.health import Status
@@ -21,6 +23,18 @@ def gateway_nodes_of(site: Site) -> Health:
         return Health(Status.HEALTHY, "there are no other gateways")
     counts = {"nodes": len(fleet.counted), "alive": len(fleet.live)}
     return Health(_status(fleet, state.order), fleet.text(state.order), counts)
+
+
+def shadow_of_nodes(site: Site, services: Iterable[str]) -> list[str]:
+    """Return the shadow services of nodes that serve users, of those that gave a sign of life.
+
+    Args:
+        site: The migration.
+        services: Names of services, as `shadow edge-1`.
+    """
+    there = {node.name for node in gateway_nodes.fleet(site.store, site.migration).counted}
+    return [each for each in services
+            if each.startswith("shadow ") and each.removeprefix("shadow ") in there]
 
 
 def _status(fleet: Fleet, order: tuple[int, int]) -> Status:

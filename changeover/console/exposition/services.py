@@ -6,6 +6,7 @@ from changeover import __version__
 from changeover.console.exposition.family import LEFT_OUT, Bound, Family, Kind, Scrape
 from changeover.console.exposition.scene import Scene
 from changeover.domain.capacity import Fit
+from changeover.domain.crew import Crew
 from changeover.domain.relays import in_force
 from changeover.site import capacity_status
 from changeover.store import heartbeats, relays
@@ -34,6 +35,10 @@ CAPACITY = Family(
 ARRIVING = Family(
     "way_back_arriving_requests_per_second",
     "What arrives at both systems in the busiest minute of late, then.")
+COMPARING = Family(
+    "shadow_processes",
+    "Processes that compare for a shadow service, where there are several: at work, wanted.",
+    ("service", "state"), Bound("shadow service, at work or wanted", 100))
 _RECEIVER = Bound("webhook of the plan, and Prefect", 50)
 UNTOLD = Family(
     "receiver_waiting_events", "Events of the audit that Prefect or a webhook does not have yet.",
@@ -45,8 +50,8 @@ GIVEN_UP = Family(
     "receiver_given_up_events", "Events that were given up for it.", ("receiver",), _RECEIVER,
     Kind.COUNTER)
 FAMILIES = (
-    BUILD, SYSTEMS, MADE, TOOK, AGE, WAY_BACK, CAPACITY, ARRIVING, UNTOLD, FAILING, GIVEN_UP,
-    LEFT_OUT,
+    BUILD, SYSTEMS, MADE, TOOK, AGE, COMPARING, WAY_BACK, CAPACITY, ARRIVING, UNTOLD, FAILING,
+    GIVEN_UP, LEFT_OUT,
 )
 
 
@@ -60,6 +65,10 @@ def collect(scene: Scene, scrape: Scrape) -> None:
     for beat in heartbeats.of(scene.store, scene.migration):
         silent = (scene.now - beat.at).total_seconds()
         scrape.add(AGE, max(0.0, silent), beat.service)
+        crew = Crew.of(beat.detail)
+        if crew is not None:
+            scrape.add(COMPARING, crew.at_work, beat.service, "at_work")
+            scrape.add(COMPARING, crew.wanted, beat.service, "wanted")
     _add_way_back(scene, scrape)
     _add_receivers(scene, scrape)
 

@@ -19,6 +19,7 @@ from changeover.domain.audit import Author
 from changeover.domain.health import SILENT_AFTER, Status
 from changeover.domain.routing import Change, Mode
 from changeover.plan.health import Issue
+from changeover.site import service_status
 from changeover.site.site import Site
 from changeover.store import heartbeats, messages, routing
 from tasks.health import notify_of_bad
@@ -208,6 +209,18 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
     said(look(site, "observer"), Status.CRITICAL, "sent its last heartbeat at", "observer_gone")
     site.home.save_settings({"console_url": "http://127.0.0.1:1"})
     said(look(site, "console"), Status.UNHEALTHY, "never sent a heartbeat", "console_gone")
+
+
+def test_a_process_that_does_not_compare_is_a_warning(place: Place) -> None:
+    """The others go on, and the service starts it again; people see that it is missing."""
+    site, _ = place(shadow={"sample": "10%", "processes": 2})
+    for said_of_it, status in (("2 of 2", Status.HEALTHY), ("1 of 2", Status.WARNING)):
+        detail = f"{said_of_it} processes compare"
+        heartbeats.beat(site.store, SHADOW, pid=1, detail=detail, now=clock.now())
+        said(look(site, "shadow"), status, f"the shadow is alive, {detail}")
+        told = service_status.collect(site.store, "bench", clock.now())
+        (line,) = (each for each in service_status.lines(told) if each.startswith("shadow: "))
+        assert line.endswith(f" s ago, {detail}")
 
 
 def test_a_silent_load_service_is_a_warning_where_the_plan_has_load(place: Place) -> None:
