@@ -25,6 +25,8 @@ pytest_plugins = ["tests.support.second_try", "tests.support.cpu_times"]
 
 AT_A_TIME = 2
 """Whole migrations that run beside each other."""
+PATIENT_SECONDS = 3600
+"""A test that hangs beside them, in seconds."""
 
 settings.register_profile("thorough", deadline=None, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
@@ -77,6 +79,10 @@ def _minutes(item: pytest.Item) -> float:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first; among those of a rank that say nothing the order stays."""
     items.sort(key=lambda item: (_rank(item), -_minutes(item)))
+    if items and _is_migration(items[-1].nodeid):
+        for item in filter(lambda each: _is_patient(each.nodeid), items):
+            # the limit for what hangs counts the wall clock, and these may get nothing for long
+            item.add_marker(pytest.mark.timeout(PATIENT_SECONDS))
 
 
 class OneSiteAtATime(LoadFileScheduling):
