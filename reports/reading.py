@@ -19,6 +19,7 @@ from changeover.plan.model import Plan, Stage
 from changeover.store import (
     approvals,
     cutovers,
+    gateway_seconds,
     outcome_series,
     rollbacks,
     samples,
@@ -115,7 +116,7 @@ def finest_samples(store: Store, plan: Plan, span: Span) -> dict[str, list[Sampl
     if last - first > plan.retention.seconds.total_seconds():
         return minutes
     seconds: dict[str, list[Sample]] = {system: [] for system in SYSTEMS}
-    for sample in samples.recent(store, plan.migration, since=span.start):
+    for sample in gateway_seconds.recent(store, plan.migration, since=span.start):
         # samples of comparisons, outcomes and the gateway lie beside the systems' own
         if sample.system in seconds and sample.at < last:
             seconds[sample.system].append(sample)

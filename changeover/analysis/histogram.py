@@ -30,6 +30,17 @@ def bounds_of(bin_index: int) -> tuple[float, float]:
     return (step + 10) * width, (step + 11) * width
 
 
+class _Bins(dict[str, int]):
+    """Numbers of bins by their texts: hundreds are read with each row, and there are few."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = found = int(text)
+        return found
+
+
+_bins = _Bins()
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Counts by bin; immutable. `counts` maps bin index to the number of values in it."""
@@ -86,7 +97,7 @@ class Histogram:
     @classmethod
     def of_document(cls, document: Mapping[str, int]) -> Histogram:
         """Return the histogram of a `document`."""
-        return cls({int(index): int(count) for index, count in document.items()})
+        return cls(dict(zip(map(_bins.__getitem__, document), document.values(), strict=True)))
 
 
 def merge(histograms: Iterable[Histogram]) -> Histogram:

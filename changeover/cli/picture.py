@@ -13,7 +13,7 @@ from changeover.domain.routing import System
 from changeover.plan.units import format_duration
 from changeover.site import status as status_of
 from changeover.site.site import Site
-from changeover.store import samples
+from changeover.store import gateway_seconds
 
 SPAN = timedelta(minutes=10)
 """What the lines show: the newest minutes."""
@@ -57,7 +57,7 @@ def take(site: Site, *, now: datetime) -> Picture:
     """Return how a migration stands and how its systems did in the newest ten minutes."""
     status = status_of.collect(site, now=now)
     # seconds, not the minutes that they are summed up to: those would stand as peaks among blanks
-    seconds = samples.recent(site.store, site.migration, since=now - SPAN)
+    seconds = gateway_seconds.recent(site.store, site.migration, since=now - SPAN)
     lines = {}
     for system in map(str, System):
         own = [each for each in seconds if each.system == system]

@@ -16,8 +16,9 @@ from changeover.store import gateway_nodes, routing
 
 LOG = logging.getLogger("changeover.node")
 
-POLL_SECONDS = 0.1
-"""How often the store is asked: one row by its key."""
+POLL_SECONDS, HEARING_SECONDS = 0.1, 1.0
+"""How often the store is asked (one row by its key), and how often while it provably says of
+changes by itself."""
 ENVOY_SECONDS = 1.0
 """How often Envoy is asked what it serves; after a change it is asked at once."""
 RETRY_SECONDS = 1.0
@@ -36,6 +37,19 @@ class Following:
     def __init__(self, site: Site, card: Card, moves: OwnMoves, log: LogOnce) -> None:
         self._site, self._card, self._moves, self._log = site, card, moves, log
         self._throttle = Throttle()
+
+    def pause(self, *, is_heard: bool) -> float:
+        """Return the seconds until the store is asked again.
+
+        Args:
+            is_heard: Whether a change would be heard of.
+        """
+        card = self._card
+        is_settled = card.is_serving and card.served == card.wanted and not card.is_cut_off
+        # what is not recorded, or not served yet, is asked for until it is
+        if is_heard and is_settled and not card.problem and not self._moves.waiting():
+            return HEARING_SECONDS
+        return POLL_SECONDS
 
     def step(self) -> None:
         """Read the state, bring it to Envoy, and say what is served."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from datetime import timedelta
 
 from changeover import clock
@@ -52,7 +53,7 @@ class Session:
         self._judging = Judging(site.plan, card, moves, self._log)
         self._measuring = Measuring(site, card, self._judging)
         self._is_over, self._is_news = threading.Event(), threading.Event()
-        listening = Listening(site.store, site.migration, self._is_news.set, self._log)
+        self._listening = Listening(site.store, site.migration, self._is_news.set, self._log)
         self._rewritten = RewrittenFiles(site.plan, site.gateway.files)
         self._knows_baseline, self._newest = False, digest
         self.amended: Plan | None = None
@@ -60,7 +61,7 @@ class Session:
         self._threads = [
             threading.Thread(target=self._follow, name="routes", daemon=True),
             threading.Thread(
-                target=listening.run, args=(self._is_over,), name="listening", daemon=True),
+                target=self._listening.run, args=(self._is_over,), name="listening", daemon=True),
             threading.Thread(target=self._send, name="measurements", daemon=True)]
 
     def start(self) -> None:
@@ -86,13 +87,20 @@ class Session:
             self._log.run("last measurements", self._measuring.finish)
 
     def _follow(self) -> None:
-        """Ask ten times a second, and at once when the store says that something changed."""
+        """Ask at once when the store says that something changed, and now and then all the same.
+
+        Words may stop at any moment: whether they still come is looked at ten times a second.
+        """
+        asked = time.monotonic()
         while not self._is_over.is_set():
-            self._is_news.wait(POLL_SECONDS)
+            is_news = self._is_news.wait(POLL_SECONDS)
             self._is_news.clear()
             if self._is_over.is_set():
                 return
-            self._log.run("routes and store", self._following.step)
+            pause = self._following.pause(is_heard=self._listening.is_heard)
+            if is_news or time.monotonic() - asked >= pause:
+                self._log.run("routes and store", self._following.step)
+                asked = time.monotonic()
 
     def _send(self) -> None:
         """Send each second as soon as it is summed."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from changeover import clock
 from changeover.domain.procedures import of_cutover
@@ -37,6 +39,7 @@ REMINDERS_SECONDS = 10.0
 WAY_BACK_SECONDS = 20.0
 """A month of minutes may be read: not each second."""
 CERTIFICATES_SECONDS = 1.0
+HOUSE_TICK_SECONDS, HOUSE_SECONDS = 1.0, 60.0
 CHECKPOINT_SECONDS = 2.0
 """How often the store's write-ahead log is copied: some hundred pages each time."""
 LONG_LOG_PAGES = 64_000
@@ -137,16 +140,35 @@ class Chores:
             else:
                 self._log.fine("checkpoints", "the store's log is copied again")
 
-    def tell_of_keyless(self) -> None:
-        """Notify people when many requests have no user's key.
+    def keep_house(self, stop: threading.Event, stored_until: Callable[[], int]) -> None:
+        """Sum up and remove old measurements until `stop`: of hundreds of gateways it takes long.
 
-        Raises:
-            StoreError: The store cannot be used.
+        Args:
+            stop: Ends it.
+            stored_until: Returns the second up to which this machine's own seconds are in the
+                store. A minute that is summed up without them would stay so.
         """
-        keyless_status.tell(self._site, now=clock.now())
+        while not stop.wait(HOUSE_TICK_SECONDS):
+            until = stored_until()
+            # nothing is known right after a start
+            if until and self._throttle.is_due("housekeeping", HOUSE_SECONDS):
+                self._try("old measurements are not removed",
+                          partial(self._remove_old_rows, until))
+                self._try("nobody is told of requests without a key",
+                          lambda: keyless_status.tell(self._site, now=clock.now()))
 
-    def remove_old_rows(self) -> None:
+    def _try(self, otherwise: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+            self._log.fine(otherwise, "the store works again")
+        except StoreError as error:
+            self._log.problem(otherwise, f"{otherwise} because {error}")
+
+    def _remove_old_rows(self, stored_until: int) -> None:
         """Roll up old measurements and remove what is older than the plan's retention.
+
+        Args:
+            stored_until: Minutes that end later are not summed up yet.
 
         Raises:
             StoreError: The store cannot be used.
@@ -154,7 +176,7 @@ class Chores:
         store, migration = self._site.store, self._site.migration
         retention, now = self._site.plan.retention, clock.now()
         # summed up first: what is removed afterwards lives on in the sums
-        samples.rollup(store, migration, now=now)
+        samples.rollup(store, migration, now=min(now, clock.from_timestamp(stored_until)))
         hours.rollup(store, migration, now=now)
         samples.prune(store, migration, retention, now=now)
         BucketSums(store, migration).sum_up(now)

@@ -3,7 +3,8 @@
 Nodes send each second as soon as it is summed. Who judges waits for the seconds of live nodes, at
 most `LATE_SECONDS` longer than without any. What comes later still, up to `KEPT_SECONDS`, is in the
 windows of the next second that is judged; older seconds are in the store only, for gates and
-reports. On a migration without nodes nobody waits, and the store is asked for them once a second.
+reports. Each row is read once (`NodeSeconds`) and added up as it comes (`Merging`). On a migration
+without nodes nobody waits, and the store is asked for them once a second.
 """
 
 from __future__ import annotations
@@ -11,70 +12,34 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable
 
-from changeover.analysis.window import MAIN_GATEWAY, SHADOW, Sample
+from changeover.analysis.window import MAIN_GATEWAY, Sample
 from changeover.domain.gateway_nodes import Fleet, GatewayNode, not_heard_of
 from changeover.domain.messages import Severity
 from changeover.domain.routing import RoutingState
 from changeover.observer.addresses import Addresses
+from changeover.observer.listening import SIGN_SECONDS
+from changeover.observer.merging import Merging
+from changeover.observer.node_seconds import KEPT_SECONDS, NodeSeconds
 from changeover.observer.notices import Notices
 from changeover.site.site import Site
-from changeover.store import gateway_nodes, samples
+from changeover.store import gateway_nodes
+from changeover.store.notices import give_sign
 
 LOG = logging.getLogger("changeover.observer")
 
 POLL_SECONDS, POLL_WITHOUT_SECONDS = 0.15, 1.0
 LATE_SECONDS = 1
 """A node that is later with a second than that is judged without it."""
-AGAIN_SECONDS = 4
-"""So many newest seconds are read again at each poll: late lines of a log change them."""
-KEPT_SECONDS = 120
+ROWS_SECONDS = 6
+"""Rows of single gateways are kept in memory for so long: longer than they usually change."""
+RESTORED_SECONDS = 10
+"""Seconds that are read at the start at least; of earlier ones, when they change."""
+STALE_AT_ONCE = 2
+"""Seconds that one turn reads anew: of hundreds of gateways each takes a tenth of a second."""
 AWAY_SECONDS = 1.0
 """While the store cannot be read for so long, nobody is waited for."""
-
-Key = tuple[str, int]
-
-
-class Merging:
-    """Adds up the samples of several gateways, second by second. Called under the owner's lock."""
-
-    def __init__(self) -> None:
-        self._own: dict[Key, Sample] = {}
-        self._others: dict[Key, dict[str, Sample]] = defaultdict(dict)
-        self._changed: set[Key] = set()
-
-    def add(self, rows: Iterable[Sample]) -> None:
-        """Add samples of any gateways; those of the same gateway and second are replaced."""
-        for row in rows:
-            key = row.system, row.at
-            if row.gateway == MAIN_GATEWAY:
-                self._own[key] = row
-            elif self._others[key].get(row.gateway) != row:
-                self._others[key][row.gateway] = row
-            else:
-                continue
-            self._changed.add(key)
-
-    def pop_changed(self) -> list[Sample]:
-        """Return the sums of the seconds that changed since the last call, oldest first."""
-        changed, self._changed = self._changed, set()
-        return [self._sum(key) for key in sorted(changed, key=lambda key: (key[1], key[0]))]
-
-    def _sum(self, key: Key) -> Sample:
-        own, others = self._own.get(key), self._others.get(key)
-        if own is not None and not others:
-            return own
-        parts = [*([own] if own else []), *(others or {}).values()]
-        system, at = key
-        return samples.sum_of(system, MAIN_GATEWAY, range(at, at + 1), parts)
-
-    def forget(self, before: int) -> None:
-        """Forget seconds before one."""
-        for known in (self._own, self._others):
-            for key in [key for key in known if key[1] < before]:
-                del known[key]
 
 
 class Nodes:
@@ -90,11 +55,12 @@ class Nodes:
     def __init__(self, site: Site, notices: Notices) -> None:
         self._site, self._notices = site, notices
         self._lock = threading.Lock()
-        self._merging = Merging()
+        own = site.gateway.name
+        self._merging = Merging(own)
+        self._seconds = NodeSeconds(site.store, site.migration, (own, MAIN_GATEWAY))
         self._fleet: Fleet | None = None
         self._asked = float("-inf")
         self._told: set[str] = set()
-        self._reached: dict[str, int] = {}
         self._addresses = Addresses(site.store, site.migration, site.home.gateway_files)
 
     @property
@@ -112,8 +78,11 @@ class Nodes:
         """Seconds until the store is asked again."""
         return POLL_SECONDS if self.has_any else POLL_WITHOUT_SECONDS
 
-    def restore(self) -> None:
+    def restore(self, first: int) -> None:
         """Read what is stored of recent seconds; triggers know it already.
+
+        Args:
+            first: The second from which on this machine's own requests are counted again.
 
         Raises:
             StoreError: The store cannot be read.
@@ -121,8 +90,14 @@ class Nodes:
         # from the first second on live nodes are waited for
         self._fleet, self._asked = gateway_nodes.fleet(
             self._site.store, self._site.migration), time.monotonic()
-        rows = self._rows(int(time.time()) - KEPT_SECONDS)
+        now = int(time.time())
+        # with own requests of a second, those of all others must be there; a spare has none
+        again = first if self._site.gateway.is_here else now
+        since = max(now - KEPT_SECONDS, min(again, now - RESTORED_SECONDS))
+        has_others = self._seconds.has_any(now - KEPT_SECONDS)
+        rows = self._seconds.restore(self._fleet, since)
         with self._lock:
+            self._merging.whole_from = since if has_others else 0
             self._merging.add(rows)
             self._merging.pop_changed()
 
@@ -142,7 +117,8 @@ class Nodes:
         with self._lock:
             self._merging.add(own)
             found = self._merging.pop_changed()
-            self._merging.forget(int(time.time()) - KEPT_SECONDS)
+            now = int(time.time())
+            self._merging.forget(now - KEPT_SECONDS, rows=now - ROWS_SECONDS)
         return found
 
     def poll(self, state: RoutingState) -> None:
@@ -153,30 +129,31 @@ class Nodes:
         """
         site = self._site
         fleet = gateway_nodes.fleet(site.store, site.migration)
-        if fleet.counted:
+        # once more after the last one has gone: it sent its last seconds just before
+        if fleet.counted or self.has_any:
             # the nodes' rows were read before: what they say is sent is found now
-            rows = self._rows(self._since(fleet))
+            rows = self._seconds.read(fleet)
             with self._lock:
-                self._merging.add(row for row in rows if row.gateway != MAIN_GATEWAY)
+                self._merging.add(rows)
+        self._read_anew()
         self._fleet, self._asked = fleet, time.monotonic()
         self._tell(fleet, state)
         self._addresses.keep(fleet)
 
-    def _rows(self, since: int) -> list[Sample]:
-        # a machine's clock may be somewhat ahead
-        span = range(since, int(time.time()) + KEPT_SECONDS)
-        with self._site.store.read() as session:
-            found = samples.read_rows(session, self._site.migration, None, 1, span=span)
-        # comparisons become known later, and are read as a whole (`Observer._read_later`)
-        return [row for row in found if row.system != SHADOW]
+    def give_signs(self, stop: threading.Event) -> None:
+        """Have nodes hear every second that they would hear of a change, until `stop`."""
+        while not stop.wait(SIGN_SECONDS):
+            if self.has_any:
+                give_sign(self._site.store, self._site.migration)
 
-    def _since(self, fleet: Fleet) -> int:
-        """Return from which second on samples may have changed."""
-        now = int(time.time())
-        before = [self._reached.get(node.name, 0) for node in fleet.counted]
-        self._reached = {node.name: node.measured_until for node in fleet.counted}
-        # one that was cut off sends seconds of long ago
-        return max(now - KEPT_SECONDS, min([now, *before]) - AGAIN_SECONDS)
+    def _read_anew(self) -> None:
+        """Read whole seconds anew that cannot be put right otherwise, the newest first."""
+        with self._lock:
+            stale = self._merging.stale
+        for system, at in stale[-STALE_AT_ONCE:]:
+            rows = self._seconds.second(system, at)
+            with self._lock:
+                self._merging.replace((system, at), rows)
 
     def _tell(self, fleet: Fleet, state: RoutingState) -> None:
         silent = {node.name for node in fleet.silent}

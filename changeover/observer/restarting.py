@@ -14,7 +14,7 @@ from changeover.observer.acting import Acting
 from changeover.observer.trigger_memory import TriggerMemory
 from changeover.observer.watch import Watch
 from changeover.site.site import Site
-from changeover.store import cutovers, firings, outcomes, samples
+from changeover.store import cutovers, firings, gateway_seconds, outcomes, samples
 
 NOTED_WITHIN = 5
 """Seconds before a note of what triggers remember in which a firing may not be in it yet."""
@@ -49,7 +49,7 @@ class Restart:
         budgets = list(self.watch.budgets.values())
         budget_store.restore(self.site, budgets, since=int(since.timestamp()))
         # seconds to come were measured before the clock was set back
-        known = [each for each in samples.recent(store, migration, since=since)
+        known = [each for each in gateway_seconds.recent(store, migration, since=since)
                  if each.at <= self.began]
         self.watch.feed(known)
         if self.watch.has_outcomes:

@@ -51,11 +51,11 @@ from changeover.plan.triggers import TriggerAction
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
 from changeover.store import (
+    gateway_seconds,
     heartbeats,
     outcomes,
     place_counts,
     routing,
-    samples,
 )
 
 LOG = logging.getLogger("changeover.observer")
@@ -120,7 +120,7 @@ class Observer:
             str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))
             for name in System
         }
-        self._seconds, self._metered = Seconds(), 0
+        self._seconds, self._metered, self._summed = Seconds(), 0, 0
         self._began, self._must_reopen = int(time.time()), False
 
     def run(self) -> None:
@@ -133,6 +133,8 @@ class Observer:
               for name in self.plan.sources),
             ("store", self._follow_store),
             ("gateway nodes", self._watch_nodes),
+            ("signs to gateway nodes", lambda: self.nodes.give_signs(self.stop)),
+            ("housekeeping", lambda: self.chores.keep_house(self.stop, self._stored_until)),
             *main_gateway.parts(self.site, self.log, self.stop),
             ("recovery", lambda: self.chores.recover_runs(self.stop)),
             ("return in steps", lambda: self.stepping.watch(self.stop)),
@@ -191,6 +193,10 @@ class Observer:
     def _is_stored(self, second: int) -> bool:
         return second < self._seconds.judged and not self.unsaved.has_until(second)
 
+    def _stored_until(self) -> int:
+        """Return up to which second this machine's own are stored; what is summed is read first."""
+        return min(self._summed, self.unsaved.oldest or self._summed)
+
     def _watch_anew(self) -> None:
         self.acting.users_since = int(time.time())
         self.fast.restart()
@@ -215,6 +221,7 @@ class Observer:
             changed = self._accumulator.pop_changed(due.seconds.stop)
             users = self._accumulator.pop_user_errors()
         self.unsaved.add(changed, users)
+        self._summed = due.seconds.stop
         self.watch.feed([*self.nodes.merged(changed), *self._later])
         since, self.acting.users_since = self.acting.users_since, None
         if since is not None:
@@ -294,10 +301,6 @@ class Observer:
             if self.throttle.is_due("beat", 5):
                 self._with_store("the observer looks silent to others", self._beat)
                 self._with_store("nobody is told who has not followed", self._name_left_behind)
-            if self.throttle.is_due("housekeeping", 60):
-                self._with_store("old measurements are not removed", self.chores.remove_old_rows)
-                self._with_store("nobody is told of requests without a key",
-                                 self.chores.tell_of_keyless)
 
     def _with_store(self, otherwise: str, action: Callable[[], None]) -> None:
         # each is a part of its own: a locked store can still be read
@@ -317,8 +320,8 @@ class Observer:
     def _read_later(self) -> None:
         """Read what the shadow service and applications reported lately; replaced as a whole."""
         since = clock.now() - timedelta(seconds=COMPARISONS_ARRIVE)
-        found = samples.recent(self.store, self.site.migration, since=since)
-        self._later = [sample for sample in found if sample.system == SHADOW]
+        self._later = gateway_seconds.recent(
+            self.store, self.site.migration, since=since, system=SHADOW)
         if self.watch.has_outcomes:
             self._later += outcomes.recent(self.store, self.site.migration, since=since)
         if self.watch.places:
@@ -367,7 +370,7 @@ class Observer:
         What was measured comes from the store, the seconds since from the access log, which is
         read from the saved place on.
         """
-        self.nodes.restore()
+        self.nodes.restore(self._accumulator.newest)
         restart = Restart(self.site, self.watch, self.memory, self.acting, self._began)
         known = restart.feed()
         # what another observer measured is not measured here as well

@@ -9,7 +9,7 @@ from changeover.analysis.window import Sample, of_subset
 from changeover.domain.routing import System
 from changeover.plan.model import Plan
 from changeover.plan.subsets import subset_of_route
-from changeover.store import samples
+from changeover.store import gateway_seconds
 from changeover.store.engine import Store
 
 
@@ -21,7 +21,7 @@ def measured(
         return {}
     # read once: a plan may have 200 routes
     rows: dict[str, list[Sample]] = {str(system): [] for system in System}
-    for row in samples.recent(store, plan.migration, since=now - over):
+    for row in gateway_seconds.recent(store, plan.migration, since=now - over):
         if row.system in rows and row.at < int(now.timestamp()):
             rows[row.system].append(row)
     found = {}

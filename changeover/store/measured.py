@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
+
+import orjson
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import Measurements
@@ -29,6 +32,15 @@ def document(measured: Measurements) -> dict[str, Any]:
 def opened(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that `document` has."""
     return {name: _FROM_JSON.get(name, _as_it_is)(value) for name, value in row.items()}
+
+
+def opened_text(text: str) -> dict[str, Any]:
+    """Return the fields that `document` has, from its JSON."""
+    try:
+        return opened(orjson.loads(text))
+    # a number that is none (NaN), which Python writes and only Python reads
+    except orjson.JSONDecodeError:
+        return opened(json.loads(text))
 
 
 def _as_it_is(value: Any) -> Any:

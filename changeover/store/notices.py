@@ -1,13 +1,15 @@
 """A word to who follows a routing state, where the database can give one (PostgreSQL).
 
 It says that there is something to read, and nothing else: whoever misses it reads it at the next
-poll.
+poll. Who judges gives a sign on the same way every second: whoever hears it knows that words
+arrive, also through pools, standbys and networks that let LISTEN pass and no word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -17,6 +19,15 @@ from changeover.store.clear_errors import clear_errors
 from changeover.store.engine import Store
 
 _CHANNEL = "changeover_routing"
+_SIGN = " is judged"
+"""After the migration's name, which has no blank: a sign that words arrive."""
+
+
+class Word(StrEnum):
+    """What the database says to who listens."""
+
+    CHANGED = "changed"  # there may be something to read
+    SIGN = "sign"  # nothing, but it is heard
 
 
 def notify_in(session: Session, migration: str) -> None:
@@ -25,12 +36,25 @@ def notify_in(session: Session, migration: str) -> None:
         session.execute(select(func.pg_notify(_CHANNEL, migration)))
 
 
+def give_sign(store: Store, migration: str) -> None:
+    """Have followers of a migration hear that they would hear of a change.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    if store.engine.dialect.name == "postgresql":
+        with store.begin(is_durable=False) as session:
+            session.execute(select(func.pg_notify(_CHANNEL, migration + _SIGN)))
+
+
 @contextmanager
-def listening(store: Store, migration: str, *, seconds: float) -> Iterator[Iterator[bool]]:
+def listening(
+    store: Store, migration: str, *, seconds: float
+) -> Iterator[Iterator[Word | None]]:
     """Listen on a connection of its own, until the block ends.
 
     Yields:
-        An iterator: True when something changed, False when nothing did for `seconds`.
+        An iterator: what was heard of this migration; None when nothing was for `seconds`.
 
     Raises:
         StoreError: The connection cannot be made, or has ended.
@@ -48,7 +72,7 @@ def listening(store: Store, migration: str, *, seconds: float) -> Iterator[Itera
             connection.close()
 
 
-def _changes(driver: object, migration: str, seconds: float) -> Iterator[bool]:
+def _changes(driver: object, migration: str, seconds: float) -> Iterator[Word | None]:
     from psycopg import Error  # there where this is used
 
     while True:
@@ -56,4 +80,8 @@ def _changes(driver: object, migration: str, seconds: float) -> Iterator[bool]:
             found = list(driver.notifies(timeout=seconds, stop_after=1))  # type: ignore[attr-defined]
         except Error as error:
             raise StoreError(f"the database says nothing more: {error}") from error
-        yield any(each.payload == migration for each in found)
+        payloads = {each.payload for each in found}
+        if migration in payloads:
+            yield Word.CHANGED
+        else:
+            yield Word.SIGN if migration + _SIGN in payloads else None

@@ -13,7 +13,7 @@ from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import GATEWAY, MAIN_GATEWAY, Measurements, Sample, combine
 from changeover.plan.procedures import RetentionSpec
-from changeover.store import samples, series
+from changeover.store import gateway_seconds, samples, series
 from changeover.store.engine import Store
 
 FIRST = 1_700_000_040
@@ -34,7 +34,7 @@ def test_sample_comes_back_as_it_was_kept(store: Store, name: str) -> None:
     """Nothing that a sample tells is lost in the store."""
     kept = replace(SAMPLE, compared=3, matched=2, similarity=2.5)
     samples.write(store, "invoices", [kept])
-    (found,) = samples.recent(store, "invoices", since=clock.from_timestamp(FIRST))
+    (found,) = gateway_seconds.recent(store, "invoices", since=clock.from_timestamp(FIRST))
     assert getattr(found, name) == getattr(kept, name)
 
 
@@ -92,7 +92,7 @@ def test_samples_of_two_gateways_add_up_in_their_minutes(store: Store) -> None:
     assert samples.rollup(store, "invoices", now=END + timedelta(minutes=1)) == 4
     samples.prune(store, "invoices", RetentionSpec(
         seconds=timedelta(0), minutes=timedelta(days=1)), now=END + timedelta(minutes=2))
-    assert samples.recent(store, "invoices", since=START) == []
+    assert gateway_seconds.recent(store, "invoices", since=START) == []
     assert samples.window(store, "invoices", "candidate", start=START, end=END) == before
 
 
@@ -109,7 +109,7 @@ def test_minutes_of_every_gateway_are_pruned(store: Store) -> None:
 def test_samples_of_two_gateways_are_one_point_of_a_trend(store: Store) -> None:
     """A chart or a trend has one point for each second, not two."""
     samples.write(store, "invoices", BOTH)
-    seconds = samples.recent(store, "invoices", since=START)
+    seconds = gateway_seconds.recent(store, "invoices", since=START)
     points = samples.series(store, "invoices", "candidate", start=START, end=END, points=121)
     for found in (seconds, points):
         assert [(each.at, each.requests, each.memory_bytes) for each in found] == [
@@ -148,7 +148,7 @@ def test_reading_all_systems_looks_at_no_row_of_another_time(store: Store) -> No
 
     event.listen(Engine, "before_cursor_execute", explain)
     try:
-        samples.recent(store, "invoices", since=START)
+        gateway_seconds.recent(store, "invoices", since=START)
         samples.prune(store, "invoices", RetentionSpec(), now=END)
         series.oldest(store, "invoices")
     finally:

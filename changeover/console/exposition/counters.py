@@ -15,7 +15,7 @@ from changeover.console.exposition.family import Buckets
 from changeover.domain.publications import Publication
 from changeover.domain.routing import System
 from changeover.plan.subsets import route_of_subset
-from changeover.store import publications, samples
+from changeover.store import gateway_seconds, publications, samples
 from changeover.store.covering import SECOND
 from changeover.store.engine import Store
 
@@ -106,7 +106,7 @@ class Counters:
         if before <= self._from:
             return
         since = clock.from_timestamp(self._from)
-        for sample in samples.recent(self._store, self._migration, since=since):
+        for sample in gateway_seconds.recent(self._store, self._migration, since=since):
             # not complete yet: the next scrape counts it
             if sample.at < before:
                 self._count_sample(sample)

@@ -10,7 +10,8 @@ from typing import Any
 
 from changeover.analysis.window import Sample
 from changeover.domain.gateway_nodes import Fleet
-from changeover.observer.nodes import Merging, Nodes
+from changeover.observer.merging import Merging
+from changeover.observer.nodes import Nodes
 from changeover.observer.notices import Notices
 from tests.core.test_gateway_nodes import NOW, node
 
@@ -59,7 +60,8 @@ def test_a_lone_gateway_is_left_as_it_is() -> None:
 
 def nodes_of(*measured: int, age: float = 0.5) -> Nodes:
     site: Any = SimpleNamespace(
-        store=None, migration="shop", home=SimpleNamespace(gateway_files=None))
+        store=None, migration="shop", home=SimpleNamespace(gateway_files=None),
+        gateway=SimpleNamespace(name="main"))
     found = Nodes(site, Notices())
     known = [replace(node(number, age=age), measured_until=until)
              for number, until in enumerate(measured, 1)]

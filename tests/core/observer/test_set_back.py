@@ -18,7 +18,7 @@ from changeover.observer.trigger_memory import TriggerMemory
 from changeover.observer.watch import Watch
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import firings, plans, samples
+from changeover.store import firings, gateway_seconds, plans, samples
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 
@@ -61,7 +61,8 @@ def live(observer: Observer, seconds: range, shows: SetClock, *, is_up: bool) ->
 def probed(site: Site, first: int, last: int) -> dict[int, int]:
     """Return how many of the candidate's probes succeeded in each stored second with one."""
     since = clock.from_timestamp(first)
-    return {each.at: each.probes_up for each in samples.recent(site.store, "bench", since=since)
+    found = gateway_seconds.recent(site.store, "bench", since=since)
+    return {each.at: each.probes_up for each in found
             if each.system == "candidate" and each.probes and each.at < last}
 
 

@@ -27,7 +27,7 @@ from changeover.plan.model import Plan
 from changeover.site.bucket_sums import opened
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import firings, plans, routing, samples, slices
+from changeover.store import firings, gateway_seconds, plans, routing, slices
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.prefect_runs import Prefect, prefect_alone
@@ -130,7 +130,7 @@ class Watched:
 
     def measured(self) -> int:
         """Return how many requests the store knows of, in one-second samples."""
-        known = samples.recent(self.store, "bench", since=clock.from_timestamp(0))
+        known = gateway_seconds.recent(self.store, "bench", since=clock.from_timestamp(0))
         return sum(sample.requests for sample in known if sample.system != GATEWAY)
 
     def compared(self) -> int:

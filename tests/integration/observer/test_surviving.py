@@ -17,10 +17,10 @@ from changeover.site.home import Home
 from changeover.store import (
     audit,
     firings,
+    gateway_seconds,
     messages,
     rollbacks,
     routing,
-    samples,
     trigger_standings,
 )
 from tests.integration.observer.conftest import ERRORS, Start, Watched
@@ -178,8 +178,8 @@ def test_dead_envoy_delays_neither_samples_nor_the_rollback(start: Start) -> Non
     wait_for(lambda: watched.firings() == [("down", "rollback")], what="rollback")
     wait_for(lambda: watched.gateway.on_disk() == watched.state().order, what="routes on disk")
     newest = time.time()
-    wait_for(lambda: samples.recent(watched.store, "bench", since=clock.from_timestamp(newest)),
-             what="samples go on")
+    wait_for(lambda: gateway_seconds.recent(
+        watched.store, "bench", since=clock.from_timestamp(newest)), what="samples go on")
     wait_for(lambda: watched.gateway.journal() is None, what="reconciled")
 
 

@@ -8,7 +8,7 @@ import pytest
 from changeover import clock
 from changeover.analysis.window import Sample
 from changeover.domain.routing import Mode, System
-from changeover.store import messages, samples
+from changeover.store import gateway_seconds, messages
 from tests.integration.observer.conftest import ERRORS, Start, Watched
 from tests.support.processes import LONGEST_PAUSE, wait_for
 
@@ -25,7 +25,7 @@ def _asked(watched: Watched, number: int, *values: bytes) -> None:
 def _counted(watched: Watched) -> list[Sample]:
     """Return the samples of both systems once all requests are in them."""
     def found() -> list[Sample]:
-        known = [sample for sample in samples.recent(
+        known = [sample for sample in gateway_seconds.recent(
             watched.store, "bench", since=clock.from_timestamp(0)) if sample.system in {*System}]
         return known if sum(one.requests for one in known) >= watched.sent else []
 
