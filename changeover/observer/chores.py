@@ -140,6 +140,14 @@ class Chores:
             else:
                 self._log.fine("checkpoints", "the store's log is copied again")
 
+    def of_upkeep(
+        self, stop: threading.Event, stored_until: Callable[[], int]
+    ) -> list[tuple[str, Callable[[], None]]]:
+        """Return the parts that keep the store and Envoy's files in order; see `keep_house`."""
+        return [("housekeeping", lambda: self.keep_house(stop, stored_until)),
+                ("certificates", lambda: self.watch_certificates(stop)),
+                ("checkpoints", lambda: self.copy_store_log(stop))]
+
     def keep_house(self, stop: threading.Event, stored_until: Callable[[], int]) -> None:
         """Sum up and remove old measurements until `stop`: of hundreds of gateways it takes long.
 
