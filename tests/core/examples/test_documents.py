@@ -1,4 +1,4 @@
-"""The parts of the document pair that need no process: reading, nodes, slots, page, records."""
+"""The parts of the document pair that need no server: reading, nodes, slots, page, records."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ from examples.documents.scheduler import AiScheduler, LaterTasks, NoSlot
 from examples.documents.switches import DEFAULTS
 from examples.documents.trouble import Trouble
 from tests.support.processes import wait_for
+
+# the engine gives a reader's process so many seconds of the clock: on a busy machine too few
+pytestmark = pytest.mark.integration
 
 DOCUMENTS = corpus.load()
 
