@@ -146,7 +146,7 @@ class LimitsSpec(Part):
         1_024_000, ge=8_000, le=1_024_000,
         description="Largest head of a request: its headers with the path; refused with 431.")
     body: Size | None = Field(
-        None, ge=1, lt=1 << 63, description="Largest body of a request, announced or not; refused "
+        None, ge=1, lt=10**18, description="Largest body of a request, announced or not; refused "
         "with 413. Default: no limit.")
 
 

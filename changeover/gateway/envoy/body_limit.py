@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from changeover.gateway.envoy import grpc
+from changeover.gateway.envoy import grpc, limits
 from changeover.gateway.envoy.matching import single
 from changeover.plan.model import Plan
 
@@ -42,10 +42,10 @@ def module(limit: int) -> bytes:
 
 def filters(plan: Plan) -> list[Json]:
     """Return the filter that counts bodies; none where the plan limits none."""
-    limits = plan.routing.limits
-    if limits is None or limits.body is None:
+    spec = plan.routing.limits
+    if spec is None or spec.body is None:
         return []
-    code = base64.b64encode(module(limits.body)).decode()
+    code = base64.b64encode(module(spec.body)).decode()
     counting = {"name": "envoy.filters.http.wasm", "typed_config": {"@type": _FILTER, "config": {
         "name": "body_limit", "root_id": "body_limit",
         # a module that breaks is started anew; without it requests would be answered 503
@@ -63,14 +63,18 @@ def _left_alone(plan: Plan) -> Json:
     A length that was announced is tested by the routes, and Envoy sees to it that it is true. What
     flows in a websocket, or in a call of gRPC, is no body that comes to an end.
     """
-    announced = single("content-length", {"safe_regex": {"google_re2": {}, "regex": "[0-9]+"}})
+    # what the routes can compare as a number; longer ones are counted like those without
+    announced = single("content-length", {"safe_regex": {
+        "google_re2": {}, "regex": f"[0-9]{{1,{limits.MOST_DIGITS}}}"}})
     websocket = {"and_matcher": {"predicate": [
         single(":method", {"exact": "GET"}),
         single("upgrade", {"exact": "websocket", "ignore_case": True})]}}
     predicates = [announced, websocket]
     if grpc.is_possible(plan):
         called = {"google_re2": {}, "regex": grpc.CONTENT_TYPE}
-        predicates.append(single("content-type", {"safe_regex": called}))
+        predicates.append({"and_matcher": {"predicate": [
+            single(":method", {"exact": "POST"}),
+            single("content-type", {"safe_regex": called})]}})
     skip = {"action": {"name": "skip", "typed_config": {"@type": _SKIP}}}
     return {"matcher_list": {"matchers": [
         {"predicate": each, "on_match": skip} for each in predicates]}}

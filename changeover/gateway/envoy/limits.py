@@ -11,6 +11,8 @@ Json = dict[str, Any]
 
 LARGEST = (1 << 63) - 1
 """Bytes that a length can announce at most."""
+MOST_DIGITS = 18
+"""Of a length that is certain to be below it."""
 
 
 def head_kilobytes(plan: Plan) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from importlib import resources
 from pathlib import Path
@@ -153,6 +154,15 @@ def test_what_has_no_end_is_not_counted(protocol: str, kinds: int) -> None:
     left_alone = first["typed_config"]["xds_matcher"]["matcher_list"]["matchers"]
     assert len(left_alone) == kinds
     assert ("application/grpc" in json.dumps(left_alone)) == (protocol == "http2")
+
+
+def test_a_length_that_no_route_can_read_is_counted_like_none() -> None:
+    """Envoy's routes compare numbers of 64 bits; one beyond them would be neither."""
+    first, *_ = _filters(_plan("http1", {"body": "1MB"}))
+    announced, *_ = first["typed_config"]["xds_matcher"]["matcher_list"]["matchers"]
+    (length,) = re.findall(r'"regex": "([^"]*)"', json.dumps(announced))
+    assert re.fullmatch(length, str(10**18 - 1))
+    assert not re.fullmatch(length, str(10**18))
 
 
 def test_a_request_that_was_too_large_is_no_systems_request() -> None:

@@ -171,6 +171,17 @@ def test_an_announced_length_is_tested_before_anything_is_sent(
     assert len([each for each in system.received if each.startswith(b"POST")]) == (status == b"200")
 
 
+@pytest.mark.parametrize("length", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_an_absurd_length_gets_round_nothing(wire: tuple[Bench, WireSystem], length: int) -> None:
+    """Beyond what routes can compare, what is sent is counted."""
+    bench, _ = wire
+    with _connect(bench) as user:
+        user.sendall(b"POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % length)
+        with suppress(ConnectionError):
+            user.sendall(b"x" * LIMIT * 2)
+        assert Reader(user).until(b"\r\n").split()[1] in {b"400", b"413"}
+
+
 def test_a_websocket_says_as_much_as_it_likes(wire: tuple[Bench, WireSystem]) -> None:
     """Only its start is a request; what claims to be one with a body is limited all the same."""
     bench, system = wire
