@@ -88,6 +88,7 @@ def work(site: Site, fleet: Fleet, seconds: int) -> dict[str, float]:
     state, spent, judged = RoutingState(site.migration), [], []
     size = -(-len(fleet.names) // PARTS)
     nodes.restore(start)
+    nodes.begin()
     for at in range(start, start + seconds):
         own = [Sample(system, at, requests=1, watched=1, listened=0)
                for system in ("baseline", "candidate")]
@@ -107,7 +108,7 @@ def work(site: Site, fleet: Fleet, seconds: int) -> dict[str, float]:
 
 
 def _judge(nodes: Nodes, watch: Watch, own: list[Sample], at: int) -> None:
-    watch.feed(nodes.merged(own))
+    watch.feed(nodes.merged(own, at + 1))
     watch.step(at)
 
 

@@ -46,8 +46,9 @@ class Following:
         """
         card = self._card
         is_settled = card.is_serving and card.served == card.wanted and not card.is_cut_off
-        # what is not recorded, or not served yet, is asked for until it is
-        if is_heard and is_settled and not card.problem and not self._moves.waiting():
+        # what is not recorded, or not served yet, is asked for until it is; a sign of life that is
+        # due is not put off: after three seconds without one a node counts as silent
+        if is_heard and is_settled and not (card.problem or self._moves.waiting() or card.is_due):
             return HEARING_SECONDS
         return POLL_SECONDS
 

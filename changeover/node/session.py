@@ -94,7 +94,9 @@ class Session:
         asked = time.monotonic()
         while not self._is_over.is_set():
             is_news = self._is_news.wait(POLL_SECONDS)
-            self._is_news.clear()
+            # one that comes just now, after the wait, is found by the next
+            if is_news:
+                self._is_news.clear()
             if self._is_over.is_set():
                 return
             pause = self._following.pause(is_heard=self._listening.is_heard)

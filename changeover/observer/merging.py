@@ -75,8 +75,8 @@ class Merging:
     Args:
         own: Name of this machine's gateway.
 
-    `whole_from` is the second from which on all rows came through `add`: of earlier ones some may
-    be in the store only, so each that changes is read anew.
+    `whole_from` is the second from which on all rows came here: of earlier ones some may be in the
+    store only, so each that changes is read anew.
     """
 
     def __init__(self, own: str = MAIN_GATEWAY) -> None:
@@ -103,6 +103,24 @@ class Merging:
         # now, by the thread that reads: whoever judges must not wait for hundreds of rows
         for key in touched:
             self._seconds[key].fold()
+
+    def know(self, rows: Sequence[Sample]) -> bool:
+        """Take in what is stored of one earlier second, which is no news.
+
+        What this machine still reads of it in its log is added to the others' sum.
+
+        Args:
+            rows: Those of all gateways, of one system and second.
+
+        Returns:
+            Whether other gateways have any.
+        """
+        others = [row for row in rows if row.gateway not in self._own]
+        if others:
+            own = {row.gateway: row for row in rows if row.gateway in self._own}
+            self._seconds[others[0].system, others[0].at] = _Second(
+                own, {row.gateway for row in others}, None, _sum(others))
+        return bool(others)
 
     def replace(self, key: Key, rows: Sequence[Sample]) -> None:
         """Set all rows of a second that was `stale`; what this machine measured itself stays."""
@@ -136,16 +154,32 @@ class Merging:
         found, self._changed = self._changed - self._stale, self._changed & self._stale
         return [self._seconds[key].sum() for key in sorted(found, key=_by_time)]
 
-    def forget(self, before: int, *, rows: int = 0) -> None:
-        """Forget seconds before one, and the single rows of those before a later one."""
+    def forget(self, before: int, *, rows: int = 0, unread: int | None = None) -> None:
+        """Forget seconds before one, and the single rows of those before a later one.
+
+        Args:
+            before: Seconds before are forgotten; what still changes of them is read anew.
+            rows: Of seconds before, sums are kept only.
+            unread: Those that are still to be read anew are forgotten before this one; None: also
+                before `before`.
+        """
+        unread = before if unread is None else unread
         for key in [key for key in self._seconds if key[1] < before]:
-            del self._seconds[key]
+            if key in self._stale and key[1] >= unread:
+                continue
+            # others' rows are in the store only by now: this machine's alone would replace the sum
+            if self._seconds.pop(key).of:
+                self.whole_from = max(self.whole_from, key[1] + 1)
             self._stale.discard(key)
             self._changed.discard(key)
         for key, second in self._seconds.items():
             if key[1] < rows:
                 second.fold()
                 second.rows = None
+
+    def set_back(self, to: int) -> None:
+        """Note that the clock was set back to a second: those that come again are new ones."""
+        self.whole_from = min(self.whole_from, to)
 
     def _second(self, key: Key) -> _Second:
         if key not in self._seconds:

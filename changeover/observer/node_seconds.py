@@ -39,6 +39,9 @@ class NodeSeconds:
         self._store, self._migration = store, migration
         self._but = frozenset(but)
         self._reached: dict[str, int] = {}
+        # as it was when changes were looked for last; and who was there at the last call
+        self._looked_at: dict[str, int] = {}
+        self._there: set[str] = set()
         self._known, self._looked = Versions(), float("-inf")
 
     def read(self, fleet: Fleet) -> list[Sample]:
@@ -51,18 +54,24 @@ class NodeSeconds:
             StoreError: The store cannot be read; the next call returns what this one did not.
         """
         now, reached = int(time.time()), self._reached_by(fleet)
-        live = [reached.get(node.name, 0) for node in fleet.live]
-        since = max(now - KEPT_SECONDS, min([now, *filter(None, live)]) - AGAIN_SECONDS)
+        live = {node.name: reached[node.name] for node in fleet.live if reached.get(node.name)}
+        # one that has gone sent its last seconds just before, and no word says up to where
+        gone = self._there - reached.keys()
+        # late lines are of before the last look, however long ago that was
+        looked = [self._looked_at.get(name, now) for name in (*live, *gone)]
+        since = max(now - KEPT_SECONDS, min([now, *live.values(), *looked]) - AGAIN_SECONDS)
         self._known.begin()
         with self._store.read() as session:
             found = self._sent(session, reached, now)
-            is_due = time.monotonic() - self._looked >= LOOK_SECONDS
+            is_due = bool(gone) or time.monotonic() - self._looked >= LOOK_SECONDS
             if is_due:
                 found += self._changed(session, since, now, self._but)
         self._known.commit()
         # not before: a store that fails in between must not leave rows unread
         self._reached |= reached
+        self._there = set(reached)
         if is_due:
+            self._looked_at |= live
             self._looked = time.monotonic()
         self._known.forget(now - KEPT_SECONDS)
         return found
@@ -82,6 +91,8 @@ class NodeSeconds:
             found = self._changed(session, since, int(time.time()), ())
         self._known.commit()
         self._reached = self._reached_by(fleet)
+        self._looked_at = {name: until for name, until in self._reached.items() if until}
+        self._there = set(self._reached)
         return found
 
     def has_any(self, since: int) -> bool:

@@ -5,6 +5,9 @@ most `LATE_SECONDS` longer than without any. What comes later still, up to `KEPT
 windows of the next second that is judged; older seconds are in the store only, for gates and
 reports. Each row is read once (`NodeSeconds`) and added up as it comes (`Merging`). On a migration
 without nodes nobody waits, and the store is asked for them once a second.
+
+After an outage this machine's own seconds may be older than that. They are added to what the others
+had by then, which is read at the start (`restore`, `know`, `begin`).
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from changeover.analysis.window import MAIN_GATEWAY, Sample
+from changeover.analysis.window import MAIN_GATEWAY, SHADOW, Sample
 from changeover.domain.gateway_nodes import Fleet, GatewayNode, not_heard_of
 from changeover.domain.messages import Severity
 from changeover.domain.routing import RoutingState
@@ -36,8 +39,8 @@ ROWS_SECONDS = 6
 """Rows of single gateways are kept in memory for so long: longer than they usually change."""
 RESTORED_SECONDS = 10
 """Seconds that are read at the start at least; of earlier ones, when they change."""
-STALE_AT_ONCE = 2
-"""Seconds that one turn reads anew: of hundreds of gateways each takes a tenth of a second."""
+ANEW_SECONDS = 0.3
+"""So long one turn reads seconds anew: of hundreds of gateways each takes a tenth of it or more."""
 AWAY_SECONDS = 1.0
 """While the store cannot be read for so long, nobody is waited for."""
 
@@ -50,16 +53,17 @@ class Nodes:
     Args:
         site: The migration on the main machine.
         notices: Tells people of nodes that fall silent.
+        memory: Seconds that triggers look back: what is older is not read anew.
     """
 
-    def __init__(self, site: Site, notices: Notices) -> None:
-        self._site, self._notices = site, notices
+    def __init__(self, site: Site, notices: Notices, *, memory: int = KEPT_SECONDS) -> None:
+        self._site, self._notices, self._memory = site, notices, max(memory, KEPT_SECONDS)
         self._lock = threading.Lock()
         own = site.gateway.name
         self._merging = Merging(own)
         self._seconds = NodeSeconds(site.store, site.migration, (own, MAIN_GATEWAY))
         self._fleet: Fleet | None = None
-        self._asked = float("-inf")
+        self._asked, self._older = float("-inf"), range(0)
         self._told: set[str] = set()
         self._addresses = Addresses(site.store, site.migration, site.home.gateway_files)
 
@@ -79,7 +83,9 @@ class Nodes:
         return POLL_SECONDS if self.has_any else POLL_WITHOUT_SECONDS
 
     def restore(self, first: int) -> None:
-        """Read what is stored of recent seconds; triggers know it already.
+        """Read what is stored of recent seconds; triggers are given it by who restores them.
+
+        `know` is given earlier ones, and `begin` ends it.
 
         Args:
             first: The second from which on this machine's own requests are counted again.
@@ -87,19 +93,43 @@ class Nodes:
         Raises:
             StoreError: The store cannot be read.
         """
-        # from the first second on live nodes are waited for
-        self._fleet, self._asked = gateway_nodes.fleet(
-            self._site.store, self._site.migration), time.monotonic()
-        now = int(time.time())
+        fleet, now = gateway_nodes.fleet(self._site.store, self._site.migration), int(time.time())
         # with own requests of a second, those of all others must be there; a spare has none
         again = first if self._site.gateway.is_here else now
         since = max(now - KEPT_SECONDS, min(again, now - RESTORED_SECONDS))
         has_others = self._seconds.has_any(now - KEPT_SECONDS)
-        rows = self._seconds.restore(self._fleet, since)
+        rows = self._seconds.restore(fleet, since)
+        self._older = range(again, since)
         with self._lock:
             self._merging.whole_from = since if has_others else 0
             self._merging.add(rows)
             self._merging.pop_changed()
+
+    def know(self, rows: Sequence[Sample]) -> None:
+        """Take in what all gateways have in the store of one system and second, recent or not."""
+        if rows[0].at in self._older and rows[0].system != SHADOW:
+            with self._lock:
+                if self._merging.know(rows):
+                    self._merging.whole_from = max(self._merging.whole_from, self._older.stop)
+
+    def begin(self) -> None:
+        """End what `restore` began: from the first second on live nodes are waited for.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        with self._lock:
+            # of those before the first nothing was read, and others' sums are known to triggers
+            if self._older:
+                self._merging.whole_from = min(self._merging.whole_from, self._older.start)
+        # what was restored may have taken long, and who asked long ago waits for nobody
+        fleet = gateway_nodes.fleet(self._site.store, self._site.migration)
+        self._fleet, self._asked = fleet, time.monotonic()
+
+    def set_back(self, to: int) -> None:
+        """Note that this machine's clock was set back to a second."""
+        with self._lock:
+            self._merging.set_back(to)
 
     def complete(self, second: int) -> int:
         """Return up to which second all is known, or late nodes are not waited for any longer.
@@ -112,13 +142,20 @@ class Nodes:
         reached = [node.measured_until for node in live if node.measured_until]
         return max(min([second, *reached]), second - LATE_SECONDS)
 
-    def merged(self, own: Iterable[Sample]) -> list[Sample]:
-        """Return the sums of all gateways for seconds that changed: `own`, and nodes'."""
+    def merged(self, own: Iterable[Sample], until: int) -> list[Sample]:
+        """Return the sums of all gateways for seconds that changed: `own`, and nodes'.
+
+        Args:
+            own: What this machine measured.
+            until: The second up to which is judged; long ago while the log of an outage is read.
+        """
         with self._lock:
             self._merging.add(own)
             found = self._merging.pop_changed()
             now = int(time.time())
-            self._merging.forget(now - KEPT_SECONDS, rows=now - ROWS_SECONDS)
+            judged = min(now, until)
+            self._merging.forget(judged - KEPT_SECONDS, rows=now - ROWS_SECONDS,
+                                 unread=judged - self._memory)
         return found
 
     def poll(self, state: RoutingState) -> None:
@@ -150,10 +187,13 @@ class Nodes:
         """Read whole seconds anew that cannot be put right otherwise, the newest first."""
         with self._lock:
             stale = self._merging.stale
-        for system, at in stale[-STALE_AT_ONCE:]:
+        ends = time.monotonic() + ANEW_SECONDS
+        for system, at in reversed(stale):
             rows = self._seconds.second(system, at)
             with self._lock:
                 self._merging.replace((system, at), rows)
+            if time.monotonic() >= ends:
+                return
 
     def _tell(self, fleet: Fleet, state: RoutingState) -> None:
         silent = {node.name for node in fleet.silent}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,13 +44,18 @@ class Restart:
         """Since when single seconds are needed."""
         return clock.from_timestamp(self.began - self.watch.memory_seconds)
 
-    def feed(self) -> list[Sample]:
-        """Feed the triggers with what the store has; return the seconds of the systems."""
+    def feed(self, seen: Callable[[Sequence[Sample]], None] | None = None) -> list[Sample]:
+        """Feed the triggers with what the store has; return the seconds of the systems.
+
+        Args:
+            seen: Called with the gateways' rows of each system and second.
+        """
         store, migration, since = self.site.store, self.site.migration, self._since
         budgets = list(self.watch.budgets.values())
         budget_store.restore(self.site, budgets, since=int(since.timestamp()))
         # seconds to come were measured before the clock was set back
-        known = [each for each in gateway_seconds.recent(store, migration, since=since)
+        known = [each for each in gateway_seconds.recent(
+                     store, migration, since=since, seen=seen)
                  if each.at <= self.began]
         self.watch.feed(known)
         if self.watch.has_outcomes:

@@ -50,13 +50,7 @@ from changeover.plan.subsets import subsets_read
 from changeover.plan.triggers import TriggerAction
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import (
-    gateway_seconds,
-    heartbeats,
-    outcomes,
-    place_counts,
-    routing,
-)
+from changeover.store import gateway_seconds, heartbeats, outcomes, place_counts, routing
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -103,7 +97,7 @@ class Observer:
         self._position = Position(site.home.gateway_files.root / "observer.json")
         place, first = self._position.read()
         self.slices = SliceLog(site)
-        self.nodes = Nodes(site, self.traffic.notices)
+        self.nodes = Nodes(site, self.traffic.notices, memory=self.watch.memory_seconds)
         self.nodes_moves = NodesMoves(site, self.traffic)
         self.evidence = TriggerEvidence(
             site, self.traffic, self.slices, lambda: self.nodes.has_any)
@@ -220,7 +214,7 @@ class Observer:
             users = self._accumulator.pop_user_errors()
         self.unsaved.add(changed, users)
         self._summed = due.seconds.stop
-        self.watch.feed([*self.nodes.merged(changed), *self._later])
+        self.watch.feed([*self.nodes.merged(changed, due.seconds.stop), *self._later])
         since, self.acting.users_since = self.acting.users_since, None
         if since is not None:
             self.watch.restart(since=since)
@@ -239,6 +233,7 @@ class Observer:
             self.unsaved.add(self._accumulator.pop_changed(self._accumulator.newest + 1), {})
             self._accumulator.set_back(to)
         self._position.set_back()
+        self.nodes.set_back(to)
         self.watch.set_back(to)
 
     def _roll_back(self) -> None:
@@ -370,13 +365,15 @@ class Observer:
         """
         self.nodes.restore(self._accumulator.newest)
         restart = Restart(self.site, self.watch, self.memory, self.acting, self._began)
-        known = restart.feed()
+        known = restart.feed(self.nodes.know)
         # what another observer measured is not measured here as well
         if self.site.gateway.name == MAIN_GATEWAY:
             self._accumulator.restore(known)
         self.traffic.update(routing.read(self.store, self.site.migration))
         self.acting.users_since = None
         self._seconds.judged = restart.resume(known, self._users_epoch)
+        # at the end: all that was read may have taken seconds, and nothing is judged meanwhile
+        self.nodes.begin()
 
     def _pid_of(self, system: str) -> int | None:
         try:

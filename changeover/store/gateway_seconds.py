@@ -6,7 +6,7 @@ once: whoever follows them knows of each which version it was, and opens those o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -72,7 +72,8 @@ class Versions:
 
 
 def recent(
-    store: Store, migration: str, *, since: datetime, system: str | None = None
+    store: Store, migration: str, *, since: datetime, system: str | None = None,
+    seen: Callable[[Sequence[Sample]], None] | None = None,
 ) -> list[Sample]:
     """Return one sample per system and second since a time, oldest first, over all gateways.
 
@@ -81,25 +82,30 @@ def recent(
         migration: Name of the migration.
         since: Aware time, rounded down to a whole second.
         system: Of one name only; None: of all.
+        seen: Called with the gateways' rows of each system and second.
     """
     names = SAMPLED if system is None else (system,)
     found: list[Sample] = []
     with store.read() as session:
         start = first_from(session, migration, SECOND, int(since.timestamp()), of=names)
         while start is not None:
-            found += _summed(session, migration, names, range(start, start + AT_ONCE))
+            span = range(start, start + AT_ONCE)
+            found += _summed(session, migration, names, span, seen)
             start = first_from(session, migration, SECOND, start + AT_ONCE, of=names)
     return found
 
 
 def _summed(
-    session: Session, migration: str, names: Sequence[str], span: range
+    session: Session, migration: str, names: Sequence[str], span: range,
+    seen: Callable[[Sequence[Sample]], None] | None,
 ) -> Iterator[Sample]:
     """Yield the sums of the gateways' rows; those of one second are opened at a time."""
     query = _rows(COLUMNS, migration, span).where(SampleRow.system.in_(names))
     rows = session.execute(query.order_by(SampleRow.at, SampleRow.system))
     for (at, name), group in groupby(rows, key=lambda row: (row.at, row.system)):
         opened = [sample_of(row) for row in group]
+        if seen is not None:
+            seen(opened)
         # mostly there is one gateway: nothing to sum
         yield opened[0] if len(opened) == 1 else sum_of(
             name, MAIN_GATEWAY, range(at, at + SECOND), opened)

@@ -167,3 +167,40 @@ def test_comparisons_are_left_to_who_reads_them_as_a_whole(store: Store, now: in
     found = gateway_seconds.recent(
         store, "shop", since=clock.from_timestamp(now), system="shadow")
     assert [row.compared for row in found] == [2]
+
+
+def test_late_lines_are_found_after_a_pause_of_the_poll(store: Store, now: int) -> None:
+    """They are of before the last look, not of before the newest word."""
+    seconds = reader(store)
+    samples.write(store, "shop", [sample("edge-1", at, 1) for at in range(now - 10, now)])
+    read(seconds, fleet(edge_1=now - 3))
+    late = now - 3 - AGAIN_SECONDS
+    samples.write(store, "shop", [sample("edge-1", late, 2)])
+    assert read(seconds, fleet(edge_1=now)) == {("edge-1", late): 2}
+
+
+def test_late_lines_are_found_of_a_node_that_was_silent_for_a_moment(
+    store: Store, now: int
+) -> None:
+    """A look at which it was silent says nothing of it."""
+    seconds = reader(store)
+    samples.write(store, "shop", [sample("edge-1", at, 1) for at in range(now - 10, now)])
+    read(seconds, fleet(edge_1=now - 3, edge_2=now - 3))
+    silent = replace(fleet(edge_1=now - 3).nodes[0], seen=clock.now() - timedelta(seconds=9))
+    read(seconds, Fleet.of([silent, *fleet(edge_2=now).nodes], clock.now()))
+    late = now - 3 - AGAIN_SECONDS
+    samples.write(store, "shop", [sample("edge-1", late, 2)])
+    assert read(seconds, fleet(edge_1=now, edge_2=now)) == {("edge-1", late): 2}
+
+
+@pytest.mark.parametrize("others", [{}, {"edge_2": 1}], ids=["the last one", "one of two"])
+def test_the_last_seconds_of_a_node_that_goes_are_read_at_once(
+    store: Store, now: int, others: dict[str, int]
+) -> None:
+    """It is in no list any more: nothing says up to where it sent."""
+    seconds = reader(store)
+    left = {name: now for name in others}
+    read(seconds, fleet(edge_1=now - 1, **left))
+    samples.write(store, "shop", [sample("edge-1", at, 3) for at in (now - 1, now)])
+    found = seconds.read(fleet(**left))
+    assert {row.at for row in found} == {now - 1, now}

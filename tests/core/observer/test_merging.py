@@ -129,3 +129,68 @@ def test_a_spares_own_rows_are_known_from_its_memory() -> None:
     merging.add([sample("spare-1", requests=0, probes=2)])
     found, = merging.pop_changed()
     assert (found.requests, found.probes, found.gateway) == (2, 2, "main")
+
+
+def test_old_seconds_of_this_machine_are_added_to_what_others_had_by_then() -> None:
+    """Read from its log after an outage; others' rows of them are in the store."""
+    merging = Merging()
+    merging.whole_from = AT
+    assert merging.know([sample("edge-1", requests=5), sample("edge-2", requests=7)])
+    assert not merging.know([sample("main", AT + 1, requests=2)])
+    assert merging.pop_changed() == []
+    merging.add([sample("main", requests=4), sample("main", AT + 1, requests=3)])
+    assert [each.requests for each in merging.pop_changed()] == [16, 3]
+    assert merging.stale == []
+
+
+def test_a_row_of_a_known_second_that_changes_has_it_read_anew() -> None:
+    """A node that was away brings more of what it had sent."""
+    merging = Merging()
+    merging.know([sample("edge-1", requests=5)])
+    merging.add([sample("edge-2", requests=7)])
+    assert [each.requests for each in merging.pop_changed()] == [12]
+    merging.add([sample("edge-1", requests=6)])
+    assert merging.stale == [("candidate", AT)]
+
+
+def test_what_this_machine_still_counts_of_a_forgotten_second_has_it_read_anew() -> None:
+    """Its own requests alone would replace the fleet's."""
+    merging = Merging()
+    merging.add([sample("edge-1", requests=5), sample("main", requests=4)])
+    merging.pop_changed()
+    merging.forget(AT + 1)
+    merging.add([sample("main", requests=6)])
+    assert merging.pop_changed() == [] and merging.stale == [("candidate", AT)]
+    merging.forget(AT + 1, unread=AT)
+    merging.replace(("candidate", AT), [
+        sample("edge-1", requests=5), sample("main", requests=4)])
+    assert [each.requests for each in merging.pop_changed()] == [11]
+
+
+def test_what_is_older_than_triggers_look_back_is_not_read_anew() -> None:
+    """However much of it there is."""
+    merging = Merging()
+    merging.add([sample("edge-1")])
+    merging.forget(AT + 1)
+    merging.add([sample("main")])
+    merging.forget(AT + 10, unread=AT + 1)
+    assert merging.stale == []
+
+
+def test_without_other_gateways_nothing_is_read_anew() -> None:
+    """One machine needs no store for what its triggers see."""
+    merging = Merging()
+    merging.add([sample("main", requests=4)])
+    merging.forget(AT + 1)
+    merging.add([sample("main", requests=5)])
+    assert [each.requests for each in merging.pop_changed()] == [5]
+
+
+def test_seconds_that_come_again_after_a_clock_was_set_back_are_new_ones() -> None:
+    """They are not waited for until the store has them."""
+    merging = Merging()
+    merging.add([sample("edge-1")])
+    merging.forget(AT + 1)
+    merging.set_back(AT - 100)
+    merging.add([sample("main", AT - 50, requests=3)])
+    assert [each.requests for each in merging.pop_changed()] == [3]
