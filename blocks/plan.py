@@ -35,6 +35,8 @@ class PlanBlock(SchemaOnce, Block):
     migration: str = Field(description="Name of the migration.")
     home: str = Field(
         default="", description="Home directory of `changeover up` on its machine.")
+    store_id: str = Field(
+        default="", description="The database's own name; a block of before there were any: none.")
     store: StoreBlock = Field(description="The store.")
     gateway: GatewayBlock = Field(description="The gateway.")
     baseline: SystemBlock = Field(description="The old system.")

@@ -107,7 +107,8 @@ def _refuse_taken(asked: _Asked) -> None:
 def _save_blocks(asked: _Asked) -> None:
     # beside another database's there are none: its workers know the store by their environment
     if not asked.is_beside:
-        asyncio.run(save_all(plans.load(asked.store, asked.migration), asked.home))
+        asyncio.run(save_all(
+            plans.load(asked.store, asked.migration), asked.home, asked.owner))
 
 
 def _make_pool(asked: _Asked) -> None:

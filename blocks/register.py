@@ -31,12 +31,13 @@ def _system(role: str, spec: SystemSpec) -> SystemBlock:
     )
 
 
-def plan_block(plan: Plan, home: str) -> PlanBlock:
+def plan_block(plan: Plan, home: str, store_id: str) -> PlanBlock:
     """Return the unsaved block of a migration with all its connections inside."""
     store = StoreBlock(home=home)
     return PlanBlock(
         migration=plan.migration,
         home=home,
+        store_id=store_id,
         store=store,
         gateway=GatewayBlock(home=home),
         baseline=_system("baseline", plan.systems.baseline),
@@ -56,23 +57,25 @@ def _notifier(plan: Plan) -> NotifierBlock:
     return NotifierBlock(addresses=addresses, variables=variables)
 
 
-async def _known_home(plan: Plan) -> str:
+async def _known_home(plan: Plan, store_id: str) -> str:
     """Return the home that `changeover up` saved for a migration; empty when it never ran."""
     with suppress(ValueError):
         known: PlanBlock = await PlanBlock.aload(block_name(plan.migration))
-        return known.home
+        # a block of before names no database: whoever saves is the only one with flows here
+        return known.home if known.store_id in ("", store_id) else ""
     return ""
 
 
-async def save_all(plan: Plan, home: Home | None) -> None:
+async def save_all(plan: Plan, home: Home | None, store_id: str) -> None:
     """Save the migration's blocks with their types; its plan also under the name `current`.
 
     Args:
         plan: The plan.
         home: The home of `changeover up` here; None: from elsewhere, what is known stays.
+        store_id: The database's own name.
     """
-    place = str(home.root) if home is not None else await _known_home(plan)
-    block = plan_block(plan, place)
+    place = str(home.root) if home is not None else await _known_home(plan, store_id)
+    block = plan_block(plan, place, store_id)
     name = block_name(plan.migration)
     # One for all: making one takes as long as ten requests.
     async with get_client() as client:
@@ -87,4 +90,5 @@ async def save_all(plan: Plan, home: Home | None) -> None:
             await each.asave(saved_as, overwrite=True, client=client)
         # Scheduled runs load the migration as `current`: no deployment has to name it.
         for plan_name in (name, "current"):
-            await plan_block(plan, place).asave(plan_name, overwrite=True, client=client)
+            await plan_block(plan, place, store_id).asave(
+                plan_name, overwrite=True, client=client)

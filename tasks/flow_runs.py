@@ -44,28 +44,32 @@ async def _opened(migration: str | None) -> tuple[str, Store, str | None]:
     """Return the home, the store and the migration's name of a flow run.
 
     Several databases may use one server. The block, of which there is one for each name, may
-    then be another one's: this worker's environment says which database is meant.
+    then be another one's, and its home and name are nothing to this run: another one's routes
+    would go into that home's gateway. This worker's environment says which database is meant.
 
     Raises:
         InvalidInput: No such migration is known, or the run is of another database.
         StoreError: The store cannot be used.
     """
-    owner, found = _owner(), None
+    owner, url = _owner(), os.environ.get(STORE_VARIABLE)
+    block: PlanBlock | None = None
     try:
-        block: PlanBlock = await PlanBlock.aload(block_name(migration) if migration else "current")
-        found = block.home, block.store.get_client(), block.migration
+        block = await PlanBlock.aload(block_name(migration) if migration else "current")
     except ValueError as error:
-        if not (owner and os.environ.get(STORE_VARIABLE)):
+        if not (owner and url):
             raise InvalidInput(
                 f"no migration {migration or 'at all'} is registered with this Prefect server",
                 next_step="Run `changeover up --plan FILE` first, or `changeover deploy`",
             ) from error
-    if found is not None and owner in ("", identity.of(found[1])):
-        return found
-    if os.environ.get(STORE_VARIABLE):
-        store = Store.open(os.environ[STORE_VARIABLE])
-        if identity.of(store) == owner:
-            return "", store, migration
+    # the variable comes before the home, here as there
+    store = block.store.get_client() if block is not None else Store.open(str(url))
+    found = identity.of(store)
+    # what was made before there were names has none: neither the run's tags nor the block
+    if block is not None and owner in ("", found) and block.store_id in (found, owner):
+        return block.home, store, block.migration
+    if owner == found:
+        return "", store, migration
+    store.close()
     raise InvalidInput(
         "this flow run is of another database than this worker's", where=f"${STORE_VARIABLE}",
         next_step="Give each database a work pool of its own, and its workers its address")

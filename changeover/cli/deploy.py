@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,9 @@ from changeover.cli.common import (
 from changeover.cli.gateway import shared_store
 from changeover.errors import InvalidInput, Unreachable
 from changeover.site.home import STORE_VARIABLE, Home
+
+if TYPE_CHECKING:
+    from changeover.plan.model import Plan
 
 API_VARIABLE = "PREFECT_API_URL"
 
@@ -60,9 +63,7 @@ def deploy(session: Session, /, **asked: Any) -> int:
     `changeover up`, where it runs, leaves the deployments in the pool from then on.
     """
     from changeover.plan import rules
-    from changeover.procedures.registering import register
     from changeover.site.elsewhere import is_home_here
-    from changeover.store.engine import Store
 
     if not asked["prefect_url"]:
         raise InvalidInput(
@@ -74,13 +75,11 @@ def deploy(session: Session, /, **asked: Any) -> int:
     for warning in rules.warnings(plan):
         click.echo(f"note: {warning}")
     url = shared_store(asked["store_url"])
-    store = Store.open(url, create=True)
-    for note in register(store, plan, path):
-        click.echo(f"note: {note}")
-    store.close()
+    store_id = _register(url, plan, path)
     click.echo(f"the plan of {plan.migration} is in the store")
     home = Home.resolve(session.home)
-    here = ["--home", str(home.root)] if is_home_here(str(home.root), plan.migration) else []
+    is_here = is_home_here(str(home.root), plan.migration, store_id)
+    here = ["--home", str(home.root)] if is_here else []
     command = [sys.executable, "-m", "blocks.prepare", *here, "--migration", plan.migration,
                "--pool", asked["pool"], "--pool-type", asked["pool_type"], "--elsewhere"]
     command += ["--job-variables", json.dumps(variables)]
@@ -110,6 +109,21 @@ def job_variables(given: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def _register(url: str, plan: Plan, path: Path) -> str:
+    """Save a plan in its store, and show what a person should know; return the store's own name."""
+    from changeover.procedures.registering import register
+    from changeover.store import identity
+    from changeover.store.engine import Store
+
+    store = Store.open(url, create=True)
+    try:
+        for note in register(store, plan, path):
+            click.echo(f"note: {note}")
+        return identity.of(store)
+    finally:
+        store.close()
 
 
 def _prepare(command: list[str], env: dict[str, str], where: str) -> None:

@@ -20,7 +20,7 @@ from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
 from changeover.site.home import STORE_VARIABLE, Home
 from changeover.site.site import Site
-from changeover.store import main_gateways
+from changeover.store import identity, main_gateways
 from changeover.store.engine import Store
 from changeover.store.leading import can_lead
 
@@ -91,8 +91,9 @@ def site_of(home: str, plan: Plan, store: Store, *, patience: float) -> Site:
     Raises:
         InvalidInput: The home is not on this machine, and the database is not one to share.
         EnvironmentProblem: No temporary files can be kept.
+        StoreError: The store cannot be used.
     """
-    if is_home_here(home, plan.migration):
+    if is_home_here(home, plan.migration, identity.of(store)):
         found = Home(Path(home))
         return Site(found, plan, store, Gateway(found.gateway_files, patience=patience))
     if not can_lead(store):
@@ -112,13 +113,20 @@ def by_store(root: Path, plan: Plan, store: Store) -> Site:
     return Site(away, plan, store, AbsentGateway(away.gateway_files, store, plan.migration))
 
 
-def is_home_here(home: str, migration: str) -> bool:
-    """Whether a path is on this machine the home of `changeover up` for a migration."""
+def is_home_here(home: str, migration: str, store_id: str) -> bool:
+    """Whether a path is on this machine the home of `changeover up` for a migration.
+
+    Args:
+        home: The path; empty: none.
+        migration: Name of the migration.
+        store_id: The own name of the migration's database: another one may have one of that name.
+    """
     if not home:
         return False
+    found = Home(Path(home))
     # the same path on another machine may be of something else, or not ours to read
     with suppress(EnvironmentProblem):
-        return Home(Path(home)).settings().get("migration") == migration
+        return found.settings().get("migration") == migration and found.is_of_store(store_id)
     return False
 
 

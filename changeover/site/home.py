@@ -110,6 +110,17 @@ class Home:
         """Return what the running `changeover up` wrote: addresses, process ids, migration."""
         return self._read("run.json")
 
+    def is_of_store(self, store_id: str) -> bool:
+        """Whether `changeover up` ran here with a database; one of before says of none.
+
+        Args:
+            store_id: The database's own name.
+
+        Raises:
+            EnvironmentProblem: The settings cannot be read.
+        """
+        return self.settings().get("store_id") in (None, store_id)
+
     def is_of_node(self) -> bool:
         """Whether it is the home of a gateway node, and not that of `changeover up`.
 

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from changeover.errors import Refused
+from changeover.errors import InvalidInput, Refused
 from changeover.flags.state import BASE
 from changeover.gateway import publish
 from changeover.gateway.publish import Gateway
 from changeover.plan.model import Plan
-from changeover.site.home import Home
+from changeover.site.home import STORE_VARIABLE, Home
 from changeover.store import identity, plans
 from changeover.store.engine import Store
 
@@ -60,12 +60,14 @@ class Site:
             migration: Name of the migration; None for the one that was started last.
 
         Raises:
-            InvalidInput: Nothing was started with this home, or there is no such migration.
+            InvalidInput: Nothing was started with this home, or with another database, or there is
+                no such migration.
             StoreError: The store cannot be used.
         """
         found = Home.resolve(home)
         settings = found.require_settings()
         store = Store.open(found.store_url)
+        _refuse_other(found, store)
         plan = plans.load(store, migration or settings.get("migration"))
         gateway = Gateway(found.gateway_files, patience=publish.PATIENT_SECONDS)
         return cls(found, plan, store, gateway)
@@ -156,3 +158,15 @@ class Site:
         known = self.home.settings().get("processes", {})
         return {name: int(known[name]["pid"])
                 for name in ("baseline", "candidate") if name in known}
+
+
+def _refuse_other(home: Home, store: Store) -> None:
+    """Refuse a database that is not the home's: its routes would go into the home's gateway."""
+    if home.is_of_store(identity.of(store)):
+        return
+    store.close()
+    raise InvalidInput(
+        f"the database is not that of this home ({home.root})",
+        where=f"${STORE_VARIABLE}" if os.environ.get(STORE_VARIABLE) else str(home.root),
+        next_step=f"Unset ${STORE_VARIABLE}, or name another home with --home DIR; where this "
+        "database took the place of the one before, run `changeover up` again")

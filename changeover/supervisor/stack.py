@@ -29,7 +29,7 @@ from changeover.procedures.registering import register
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import PREFECT_SECONDS
-from changeover.store import routing
+from changeover.store import identity, routing
 from changeover.store.engine import Store
 from changeover.supervisor import leftovers, prefect_server
 from changeover.supervisor.child import Child
@@ -126,6 +126,7 @@ class Stack:
         self._require_ports(adopted)
         self.home.create()
         store = self._open_store()
+        self.keeper.addresses["store_id"] = identity.of(store)
         self.home.pop_restarts()  # asked of an earlier supervisor
         leftovers.end_others(self.home, self.children, self.show)
         # from now on others find this supervisor: see `refuse_second`

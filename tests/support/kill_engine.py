@@ -33,7 +33,7 @@ from changeover import clock
 from changeover.gateway.publish import Gateway
 from changeover.procedures import levers
 from changeover.site.home import Home
-from changeover.store import approvals, leaving_out, messages, plans, routing, steps
+from changeover.store import approvals, identity, leaving_out, messages, plans, routing, steps
 from changeover.store.engine import Store
 
 _fired: Path | None = None
@@ -147,7 +147,7 @@ def _register(home: Home) -> int:
 
     migration = home.settings().get("migration", "bench")
     with contextlib.closing(Store.open(home.store_url)) as store:
-        asyncio.run(save_all(plans.load(store, migration), home))
+        asyncio.run(save_all(plans.load(store, migration), home, identity.of(store)))
     return 0
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from changeover import clock
 from changeover.errors import EnvironmentProblem, InvalidInput
 from changeover.site.elsewhere import Away, is_home_here, site_of
-from changeover.site.home import Home
-from changeover.store import main_gateways
+from changeover.site.home import STORE_VARIABLE, Home
+from changeover.site.site import Site
+from changeover.store import identity, main_gateways, plans
 from changeover.store.engine import Store
 from changeover.store.main_gateways import MainSign
 from tests.integration.conftest import make_plan
@@ -23,10 +25,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def home_of(folder: Path, migration: str) -> str:
+def home_of(folder: Path, migration: str, **more: str) -> str:
     home = Home(folder)
     home.create()
-    home.save_settings({"migration": migration, "api_url": "http://127.0.0.1:4200/api"})
+    home.save_settings({"migration": migration, "api_url": "http://127.0.0.1:4200/api", **more})
     return str(folder)
 
 
@@ -44,7 +46,31 @@ def test_the_same_path_on_another_machine_is_no_home_of_it(tmp_path: Path, migra
     folder = tmp_path / "home"
     if migration:
         home_of(folder, migration)
-    assert not is_home_here(str(folder), "bench")
+    assert not is_home_here(str(folder), "bench", "a1b2c3d4")
+
+
+def test_a_home_of_another_database_is_no_home_of_it(tmp_path: Path, store: Store) -> None:
+    """Its migration may have the same name: the flow would write the other one's routes."""
+    others = home_of(tmp_path / "others", "bench", store_id="a1b2c3d4")
+    own = home_of(tmp_path / "own", "bench", store_id=identity.of(store))
+    with pytest.raises(InvalidInput, match="is not here"):
+        site_of(others, make_plan(), store, patience=1)
+    assert not site_of(own, make_plan(), store, patience=1).is_elsewhere
+
+
+def test_a_home_is_opened_with_its_own_database_only(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable of another one would move that one's users by this home's gateway."""
+    plans.register(store, make_plan(), source="test", now=clock.now())
+    own = Path(home_of(tmp_path / "own", "bench", store_id=identity.of(store)))
+    others = Path(home_of(tmp_path / "others", "bench", store_id="a1b2c3d4"))
+    old = Path(home_of(tmp_path / "old", "bench"))
+    monkeypatch.setenv(STORE_VARIABLE, f"sqlite:///{tmp_path / 'store.db'}")
+    assert Site.open(own).migration == Site.open(old).migration == "bench"
+    with pytest.raises(InvalidInput, match="the database is not that of this home") as refused:
+        Site.open(others)
+    assert STORE_VARIABLE in str(refused.value)
 
 
 def test_one_machine_whose_home_is_missing_is_told_what_another_one_needs(

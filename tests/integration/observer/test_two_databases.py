@@ -15,6 +15,7 @@ import pytest
 from prefect import flow, tags
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from blocks.register import save_all
 from changeover import clock
 from changeover.domain.prefect_owner import own_name, tag
 from changeover.errors import InvalidInput
@@ -147,27 +148,77 @@ def test_a_rollback_waits_where_only_another_database_has_flows(
             "rollback/main was not started because it is not deployed"]
 
 
-async def _store_of_run(owner: str) -> str:
-    """Return which database a flow run works with whose tags name one."""
-    @flow
-    async def asks() -> str:
-        _home, store, _name = await flow_runs._opened("bench")
-        return identity.of(store)
+Opened = tuple[str, str, str | None]
+"""Home, database and migration with which a flow run works."""
 
-    with tags(tag(owner)):
+
+async def _opened(owner: str, migration: str | None = "bench") -> Opened:
+    """Return what a flow run works with whose tags name a database; empty: they name none."""
+    @flow
+    async def asks() -> Opened:
+        home, store, name = await flow_runs._opened(migration)
+        return home, identity.of(store), name
+
+    with tags(*([tag(owner)] if owner else [])):
         return await asks()
 
 
-def test_a_worker_refuses_a_run_of_another_database(
+@pytest.fixture
+def blocks(
     shared: Prefect, sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And takes the one of its environment where the server's block is of another one."""
-    first, second = sides
+) -> Iterator[Opened]:
+    """The first one's blocks are on the server, its home is on this machine."""
+    first, _ = sides
+    home = first.site.home
+    home.save_settings({"migration": "bench", "store_id": first.id})
+    monkeypatch.delenv(STORE_VARIABLE, raising=False)
     with temporary_settings({PREFECT_API_URL: shared.url}):
-        monkeypatch.setenv(STORE_VARIABLE, second.site.home.store_url)
-        assert asyncio.run(_store_of_run(second.id)) == second.id
+        asyncio.run(save_all(make_plan(), home, first.id))
+        yield str(home.root), first.id, "bench"
+
+
+@pytest.mark.parametrize("migration", ["bench", None])
+def test_a_worker_beside_another_databases_home_takes_nothing_of_it(
+    sides: tuple[Side, Side], blocks: Opened, migration: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same machine, same migration: with that home it would write that one's routes."""
+    _, second = sides
+    monkeypatch.setenv(STORE_VARIABLE, second.site.home.store_url)
+    assert asyncio.run(_opened(second.id, migration)) == ("", second.id, migration)
+
+
+@pytest.mark.parametrize("migration", ["bench", None])
+def test_a_worker_at_home_has_the_blocks_home(
+    sides: tuple[Side, Side], blocks: Opened, migration: str | None
+) -> None:
+    """Also a run that has no tag, which was made before there were any."""
+    first, _ = sides
+    assert asyncio.run(_opened(first.id, migration)) == blocks
+    assert asyncio.run(_opened("", migration)) == blocks
+
+
+def test_a_block_that_names_no_database_has_no_home_for_a_run_that_does(
+    sides: tuple[Side, Side], blocks: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was saved before there were names: whose it is nobody knows."""
+    first, second = sides
+    asyncio.run(save_all(make_plan(), first.site.home, ""))
+    assert asyncio.run(_opened("")) == blocks
+    monkeypatch.setenv(STORE_VARIABLE, second.site.home.store_url)
+    assert asyncio.run(_opened(second.id)) == ("", second.id, "bench")
+
+
+def test_a_worker_refuses_a_run_of_another_database(
+    sides: tuple[Side, Side], blocks: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one without a tag where the blocks are another one's."""
+    first, second = sides
+    with pytest.raises(InvalidInput, match="of another database"):
+        asyncio.run(_opened(second.id))
+    monkeypatch.setenv(STORE_VARIABLE, second.site.home.store_url)
+    for owner in (first.id, ""):
         with pytest.raises(InvalidInput, match="of another database"):
-            asyncio.run(_store_of_run(first.id))
+            asyncio.run(_opened(owner))
 
 
 def _prepare(shared: Prefect, side: Side, *options: str) -> subprocess.CompletedProcess[str]:
