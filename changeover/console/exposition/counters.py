@@ -15,8 +15,7 @@ from changeover.console.exposition.family import Buckets
 from changeover.domain.publications import Publication
 from changeover.domain.routing import System
 from changeover.plan.subsets import route_of_subset
-from changeover.store import gateway_seconds, publications, samples
-from changeover.store.covering import SECOND
+from changeover.store import gateway_seconds, publications
 from changeover.store.engine import Store
 
 SETTLED_SECONDS = 5
@@ -118,12 +117,12 @@ class Counters:
         if before <= self._compared_until:
             return
         began = int(self._began.timestamp())
-        span = range(max(began, self._compared_until - LATE_SECONDS), before)
+        since = clock.from_timestamp(max(began, self._compared_until - LATE_SECONDS))
         self._compared_until = before
-        with self._store.read() as session:
-            rows = samples.read_rows(session, self._migration, SHADOW, SECOND, span=span)
+        # of all gateways: each compares what it copies, also in the same second
+        rows = gateway_seconds.recent(self._store, self._migration, since=since, system=SHADOW)
         known = self._compared_at
-        self._compared_at = {row.at: (row.compared, row.matched) for row in rows}
+        self._compared_at = {row.at: (row.compared, row.matched) for row in rows if row.at < before}
         for at, (compared, matched) in self._compared_at.items():
             compared_before, matched_before = known.get(at, (0, 0))
             newly, matching = compared - compared_before, matched - matched_before
