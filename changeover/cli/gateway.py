@@ -81,6 +81,8 @@ def gateway(session: Session, /, **asked: Any) -> int:
     wanted = Wanted(
         shared_store(asked["store_url"]), asked["migration"], node_name(asked["name"]),
         listen, _seconds(asked["drain"]), opening(asked, ready_at), asked["shadow"])
+    if wanted.has_shadow:
+        _require_room(wanted.migration, wanted.name)
     home = _home(session.home, wanted.migration)
     log_to_stderr("gateway")
     stop = Stopping()
@@ -90,6 +92,21 @@ def gateway(session: Session, /, **asked: Any) -> int:
     with contextlib.closing(ready(card, ready_at)):
         Node(home, wanted, card, stop).run()
     return 0
+
+
+def _require_room(migration: str, name: str) -> None:
+    """Refuse a node whose shadow service could give no sign of life.
+
+    Raises:
+        InvalidInput: Its name and the migration's together are too long.
+    """
+    from changeover.store import heartbeats
+
+    if heartbeats.is_too_long(migration, f"shadow {name}"):
+        most = heartbeats.MOST_CHARACTERS - len(heartbeats.service_of(migration, "shadow "))
+        raise InvalidInput(
+            f"{name!r} is too long for a node that compares for {migration}", where="--name",
+            allowed=f"up to {most} characters", next_step="Give a shorter one")
 
 
 def _home(given: Path | None, migration: str) -> Home:

@@ -15,6 +15,8 @@ SILENT_AFTER = timedelta(seconds=3)
 """A node gives a sign of life every second or oftener; one without is named, and not waited for."""
 OUTDATED = "its Envoy runs with the listener of an earlier plan"
 """A node's problem when its address, TLS, limits or segments are not those of the plan."""
+COMPARES_NOTHING = "nothing is compared here"
+"""A node's problem when it was asked to compare, and its shadow service does not run."""
 FORGOTTEN_AFTER = timedelta(hours=24)
 """A node that was never heard of again is named for so long: its machine may serve users still."""
 MAIN = "main"
@@ -100,6 +102,11 @@ class GatewayNode:
         """Whether its Envoy must be started again before it does all that the plan says."""
         return OUTDATED in self.problem
 
+    @property
+    def compares_nothing(self) -> bool:
+        """Whether it was asked to compare and does not."""
+        return COMPARES_NOTHING in self.problem
+
     def is_silent(self, now: datetime) -> bool:
         """Whether it was not heard of for longer than a node that lives ever is."""
         return now - self.seen > SILENT_AFTER
@@ -178,7 +185,8 @@ class Fleet:
         words = "gateways" if any(node.name == MAIN for node in self.nodes) else "nodes"
         parts = [f"{len(self.confirmed(order))} of {len(self.counted)} {words} confirmed"]
         for node in self.counted:
-            if not node.serves_version(order) or node.is_silent(self.now) or node.is_outdated:
+            is_told = node.is_outdated or node.compares_nothing
+            if is_told or not node.serves_version(order) or node.is_silent(self.now):
                 parts.append(self._why(node))
         return ", ".join(parts)
 

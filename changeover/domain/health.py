@@ -48,6 +48,8 @@ SILENT_AFTER = timedelta(seconds=20)
 """A service without a sign of life for longer is silent."""
 FLOW_SIGN_SECONDS = 4.0
 """How often a process that carries a flow run gives a sign, where others than its machine watch."""
+FORGOTTEN_AFTER = timedelta(hours=24)
+"""What compared at a node and was silent for longer is gone, as the node is."""
 _PATIENCE = {"shadow": timedelta(seconds=90)}
 
 
@@ -58,6 +60,16 @@ def patience_with(service: str) -> timedelta:
     """
     # that of another machine has the machine's name behind it
     return _PATIENCE.get(service.partition(" ")[0], SILENT_AFTER)
+
+
+def is_forgotten(beat: Heartbeat, now: datetime) -> bool:
+    """Whether a sign is of a node's shadow service that was silent for so long that it is gone.
+
+    Args:
+        beat: The sign, with its service's plain name, as `shadow edge-1`.
+        now: The present moment.
+    """
+    return beat.service.startswith("shadow ") and now - beat.at > FORGOTTEN_AFTER
 
 
 class RepairStatus(StrEnum):

@@ -39,6 +39,8 @@ class Card:
         self.problem = ""
         self.note = ""
         """What does not hinder the routes, as a listener of an earlier plan."""
+        self.no_comparing = ""
+        """Why nothing is compared here although it should be; empty when something is."""
         self.old_plan = ""
         """Why it goes on with a plan that is not in force any more; empty when it does not."""
         self.is_replaced = False
@@ -72,7 +74,8 @@ class Card:
     def problems(self) -> str:
         """What is not as it should be, for people; empty when nothing is."""
         away = self.moves.text if self.moves is not None else ""
-        return "; ".join(filter(None, (self.problem, away, self.note, self.old_plan)))
+        return "; ".join(filter(None, (
+            self.problem, away, self.note, self.no_comparing, self.old_plan)))
 
     @property
     def silence(self) -> float | None:

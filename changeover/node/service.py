@@ -110,9 +110,9 @@ class Node:
         envoy = Child(
             "envoy", envoy_command(home.gateway_files), home.logs / "envoy.log",
             outlives=True)
-        self._shadow = own_shadow.child(
-            home, wanted.migration, wanted.name, wanted.url)
-        self._keeper = Keeper(home, {"envoy": envoy, "shadow": self._shadow}, LOG.warning, {
+        shadow = own_shadow.child(home, wanted.migration, wanted.name, wanted.url)
+        self._shadow = own_shadow.OwnShadow(shadow)
+        self._keeper = Keeper(home, {"envoy": envoy, "shadow": shadow}, LOG.warning, {
             "node": wanted.name, "migration": wanted.migration})
         self._envoy = envoy
         self._store: Store | None = None
@@ -174,10 +174,11 @@ class Node:
 
     def _adopt(self) -> None:
         """Take over what a node before left running."""
-        for child in (self._envoy, self._shadow):
+        for child in (self._envoy, self._shadow.child):
             entry = self._home.process(child.name)
             if entry is not None and child.adopt(entry["pid"], entry["created"]):
                 LOG.info("%s runs still and is taken over", child.name)
+        self._shadow.adopt_lost()
 
     def _start_envoy(self, address: str) -> None:
         """Start Envoy unless it runs, and wait until it answers."""
@@ -234,7 +235,8 @@ class Node:
         """Return the migration with the plan in force, its files written."""
         plan = of_node(stored, self._wanted.listen, has_shadow=self._wanted.has_shadow)
         self._gateway.prepare(plan, state)
-        own_shadow.keep(self._shadow, plan)
+        if self._shadow.keep(plan):
+            self._keeper.save()
         # for break glass after a start without the store
         retirement_note.foresee(self._home.gateway_files, plan)
         self._card.plan = plan
@@ -293,6 +295,7 @@ class Node:
     def _tick(self, session: Session) -> None:
         session.tick()
         self._log_cut_off()
+        self._card.no_comparing = self._shadow.look()
         try:
             self._keeper.revive()
         # a full disk, a program that was replaced: tried again at the next tick

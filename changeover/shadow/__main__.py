@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import uvloop
@@ -15,12 +16,13 @@ import uvloop
 from changeover.analysis.window import MAIN_GATEWAY
 from changeover.errors import ChangeoverError
 from changeover.gateway.publish import Gateway
-from changeover.shadow.service import LOG, Shadow
+from changeover.shadow.service import LOG, Shadow, service_of
 from changeover.shadow.writing import BROKEN, WriterProcess
+from changeover.site import rights
 from changeover.site.home import Home
 from changeover.site.service_main import end_when_amended, log_to_stderr, service_parser
 from changeover.site.site import Site
-from changeover.store import plans
+from changeover.store import heartbeats, plans
 from changeover.store.engine import Store
 
 NICE = 19
@@ -53,16 +55,35 @@ def main() -> int:
 
 def _shadow(home: Home, migration: str, gateway: str, writer: WriterProcess) -> int:
     store = Store.open(home.store_url)
+    # before the candidate gets a copy of which nobody would know what came of it
+    rights.require_writing(
+        store, "shadow", next_step="Give it the rights of `changeover store grants --role shadow`, "
+        "or at a node the address of another user in $CHANGEOVER_SHADOW_STORE_URL")
     site = Site(home, plans.load(store, migration), store,
                 Gateway(home.gateway_files, name=gateway))
     shadow = Shadow(site, writes=writer)
     _lower_priority()
-    end_when_amended(site)
+    amended = end_when_amended(site)
     # Nothing that exists now ever goes away: collections can skip it. And fewer of them: bodies
     # are parsed into hundreds of objects which reference counting frees by itself.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    return uvloop.run(_run(shadow, writer))
+    code = uvloop.run(_run(shadow, writer))
+    if not code and gateway != MAIN_GATEWAY:
+        _take_leave(site, writer, amended)
+    return code
+
+
+def _take_leave(site: Site, writer: WriterProcess, amended: threading.Event) -> None:
+    """Have nobody wait for signs of life of a node's service that was asked to end."""
+    own = heartbeats.service_of(site.migration, service_of(site.gateway.name))
+    try:
+        # it begins again at once, with the plan that is in force now
+        if amended.is_set() and plans.load(site.store, site.migration).shadow is not None:
+            return
+        writer.do(heartbeats.forget, own)
+    except ChangeoverError as error:
+        LOG.error("not said to the store that this service ends: %s", error)
 
 
 def _lower_priority() -> None:

@@ -211,6 +211,7 @@ class TapServer:
         self._now = now
         self._is_wanted = is_wanted
         self._server: asyncio.Server | None = None
+        self._own: tuple[int, int] | None = None
         self._peers: set[_Peer] = set()
 
     async def start(self) -> None:
@@ -225,6 +226,7 @@ class TapServer:
                 lambda: _Peer(self, self._peers), str(self.socket))
         finally:
             os.umask(before)
+        self._own = self._on_disk()
 
     async def stop(self) -> None:
         """End all streams and remove the socket."""
@@ -233,7 +235,17 @@ class TapServer:
             for peer in list(self._peers):
                 peer.close()
             await self._server.wait_closed()
-        self.socket.unlink(missing_ok=True)
+        # by now it may be that of a service that began since
+        if self._own is not None and self._own == self._on_disk():
+            self.socket.unlink(missing_ok=True)
+
+    def _on_disk(self) -> tuple[int, int] | None:
+        """Return what tells the socket at the path from others; None when there is none."""
+        try:
+            found = self.socket.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def open_call(self) -> Call | None:
         """Return who receives a new exchange; None when it is not needed."""

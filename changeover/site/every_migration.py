@@ -9,7 +9,7 @@ from typing import Any
 
 from changeover.domain.approvers import rules_of
 from changeover.domain.event_words import words_of
-from changeover.domain.health import Heartbeat
+from changeover.domain.health import Heartbeat, is_forgotten
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.domain.routing import Mode, RoutingState
 from changeover.domain.time_words import about
@@ -144,7 +144,8 @@ def services(beats: Sequence[Heartbeat], now: datetime) -> Services:
         beats: Their last signs of life, by plain names.
         now: The present moment.
     """
-    known = [each for each in beats if now - each.at < GONE_AFTER]
+    known = [each for each in beats
+             if now - each.at < GONE_AFTER and not is_forgotten(each, now)]
     silent = [each for each in known if now - each.at > SILENT_AFTER]
     if not known:
         return Services("none has run of late", "")

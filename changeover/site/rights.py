@@ -11,6 +11,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sqlalchemy import func, select
+
+from changeover.errors import StoreError
+from changeover.store.engine import Store
 from changeover.store.schema import METADATA
 
 VERSION_TABLE = "alembic_version"
@@ -91,8 +95,8 @@ ROLES: dict[str, Rights] = {
         secrets=SECRET),
     "shadow": Rights(
         "the shadow service: comparisons and what differs",
-        _joined(_LIFE, {"comparison": "IUD", "divergence": "IUD", "divergence_count": "IUD",
-                        "sample": "IU", "shadow_coverage": "IUD"})),
+        {"comparison": "IUD", "divergence": "IUD", "divergence_count": "IUD", "heartbeat": "IUD",
+         "sample": "IU", "shadow_coverage": "IUD"}),
     "worker": Rights(
         "a worker's flows: the procedures from the first stage to the retirement",
         _joined(_AUDIT, _LIFE, _ROLLS_BACK, _DECIDES, {
@@ -145,6 +149,32 @@ def grants(role: str, to: str) -> list[str]:
     if given:
         found.append(f"GRANT USAGE ON SEQUENCE {_names(given)} TO {quoted};")
     return found
+
+
+def require_writing(store: Store, role: str, *, next_step: str) -> None:
+    """Raise unless the store's user may add to and change what a role does.
+
+    Args:
+        store: The store; on SQLite whoever opens it may do everything.
+        role: One of `ROLES`.
+        next_step: What a person should do who reads that it may not.
+
+    Raises:
+        StoreError: It may not.
+    """
+    if store.engine.dialect.name == "sqlite":
+        return
+    wanted = [(table, _ORDER[verb]) for table, verbs in sorted(ROLES[role].writes.items())
+              for verb in verbs if verb in "IU"]
+    with store.read() as session:
+        user = session.scalar(select(func.current_user()))
+        may = session.execute(select(*(
+            func.has_table_privilege(f'"{table}"', verb) for table, verb in wanted))).one()
+    missing = sorted({table for (table, _), is_given in zip(wanted, may, strict=True)
+                      if not is_given})
+    if missing:
+        raise StoreError(f"the database's user {user} may not write {', '.join(missing)}",
+                         next_step=next_step)
 
 
 def _names(tables: Iterable[str]) -> str:

@@ -6,20 +6,23 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, String, select, update
+from sqlalchemy import CursorResult, String, delete, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from changeover.domain.health import Heartbeat
+from changeover import clock
+from changeover.domain.health import Heartbeat, is_forgotten
 from changeover.store.base import Base, all_records
 from changeover.store.engine import Store
 from changeover.store.upserts import replace_in
+
+MOST_CHARACTERS = 80
 
 
 class HeartbeatRow(Base):
     """The last sign of life of each service."""
 
     __tablename__ = "heartbeat"
-    service: Mapped[str] = mapped_column(String(80), primary_key=True)
+    service: Mapped[str] = mapped_column(String(MOST_CHARACTERS), primary_key=True)
     at: Mapped[datetime]
     pid: Mapped[int]
     detail: Mapped[str]
@@ -59,16 +62,31 @@ def beat_again(store: Store, sign: Heartbeat, *, now: datetime) -> bool:
         return True
 
 
+def forget(store: Store, service: str) -> None:
+    """Forget a service that ended as it was asked to: nobody waits for a sign of it."""
+    with store.begin(is_durable=False) as session:
+        session.execute(delete(HeartbeatRow).where(HeartbeatRow.service == service))
+
+
+def is_too_long(migration: str, name: str) -> bool:
+    """Whether the table has no room for the name of a migration's service."""
+    return len(service_of(migration, name)) > MOST_CHARACTERS
+
+
 def service_of(migration: str, name: str) -> str:
     """Return the name under which a migration's service gives its sign of life."""
     return f"{migration}/{name}"
 
 
 def of(store: Store, migration: str) -> list[Heartbeat]:
-    """Return the last sign of life of each service of a migration, by plain names as `observer`."""
-    start = service_of(migration, "")
-    return [replace(beat, service=beat.service.removeprefix(start))
-            for beat in every(store) if beat.service.startswith(start)]
+    """Return the last sign of life of each service of a migration, by plain names as `observer`.
+
+    A node that does not compare any more is left out after a day, as a node is that is gone.
+    """
+    start, now = service_of(migration, ""), clock.now()
+    found = [replace(beat, service=beat.service.removeprefix(start))
+             for beat in every(store) if beat.service.startswith(start)]
+    return [beat for beat in found if not is_forgotten(beat, now)]
 
 
 def every(store: Store) -> list[Heartbeat]:

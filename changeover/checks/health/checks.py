@@ -11,8 +11,8 @@ from functools import partial
 
 from changeover import clock
 from changeover.checks.health import machine, systems
-from changeover.checks.health.nodes import gateway_nodes_of, shadow_of_nodes
-from changeover.checks.health.result import Health
+from changeover.checks.health.nodes import gateway_nodes_of, idle_nodes, shadow_of_nodes
+from changeover.checks.health.result import Health, worst
 from changeover.checks.health.way_back import way_back
 from changeover.checks.health.webhooks import receives
 from changeover.checks.suites.target import CheckTarget
@@ -196,20 +196,33 @@ def _shadow(site: Site) -> Health:
     if not has_main:
         name, issue = max(others, key=lambda each: beats[each].at, default=name), None
     found = _service(site, name, Status.UNHEALTHY, issue)
-    crew = Crew.of(beats[name].detail) if name in beats else None
     if found.status is not Status.HEALTHY:
         return found
     now = clock.now()
     silent = [each for each in others if now - beats[each].at > patience_with(each)]
-    if silent:
-        return Health(Status.WARNING, f"{found.detail}; silent, so that nothing is compared there: "
-                      f"{', '.join(sorted(silent))}")
-    if crew is None:
-        return found
-    # one that is missing is started again by the service: comparisons go on with the others
-    status = Status.HEALTHY if crew.is_whole else Status.WARNING
-    return Health(status, f"{found.detail}, {crew.text}", {
-        "processes": crew.at_work, "wanted": crew.wanted})
+    idle = sorted({*silent, *(f"shadow {node}" for node in idle_nodes(site))})
+    crews = {each: crew for each in (name, *others)
+             if each not in idle and (crew := Crew.of(beats[each].detail))}
+    return _with_crews(found, name, idle, crews)
+
+
+def _with_crews(
+    found: Health, name: str, idle: list[str], crews: Mapping[str, Crew]
+) -> Health:
+    """Add to a shadow service's health who compares nothing and where processes are missing."""
+    status, said, counts = found.status, found.detail, {}
+    if own := crews.get(name):
+        said += f", {own.text}"
+        counts = {"processes": own.at_work, "wanted": own.wanted}
+    for each, crew in sorted(crews.items()):
+        # one that is missing is started again by the service: comparisons go on with the others
+        if not crew.is_whole:
+            status = worst((status, Status.WARNING if crew.at_work else Status.UNHEALTHY))
+            said += "" if each == name else f"; {each}: {crew.text}"
+    if idle:
+        status = worst((status, Status.WARNING))
+        said += f"; silent or ended, so that nothing is compared there: {', '.join(idle)}"
+    return Health(status, said, counts)
 
 
 def _observer(site: Site) -> Health:

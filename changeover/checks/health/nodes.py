@@ -37,6 +37,12 @@ def shadow_of_nodes(site: Site, services: Iterable[str]) -> list[str]:
             if each.startswith("shadow ") and each.removeprefix("shadow ") in there]
 
 
+def idle_nodes(site: Site) -> list[str]:
+    """Return the nodes that serve users, were asked to compare and say that they do not."""
+    fleet = gateway_nodes.fleet(site.store, site.migration)
+    return [node.name for node in fleet.counted if node.compares_nothing]
+
+
 def _status(fleet: Fleet, order: tuple[int, int]) -> Status:
     if fleet.lost(order) or any(node.is_apart(order) for node in fleet.counted):
         return Status.CRITICAL

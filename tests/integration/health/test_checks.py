@@ -214,7 +214,8 @@ def test_a_silent_observer_and_shadow_are_found(place: Place) -> None:
 def test_a_process_that_does_not_compare_is_a_warning(place: Place) -> None:
     """The others go on, and the service starts it again; people see that it is missing."""
     site, _ = place(shadow={"sample": "10%", "processes": 2})
-    for said_of_it, status in (("2 of 2", Status.HEALTHY), ("1 of 2", Status.WARNING)):
+    for said_of_it, status in (
+            ("2 of 2", Status.HEALTHY), ("1 of 2", Status.WARNING), ("0 of 2", Status.UNHEALTHY)):
         detail = f"{said_of_it} processes compare"
         heartbeats.beat(site.store, SHADOW, pid=1, detail=detail, now=clock.now())
         said(look(site, "shadow"), status, f"the shadow is alive, {detail}")

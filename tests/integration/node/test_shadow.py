@@ -14,10 +14,12 @@ from changeover.checks.health.checks import checks_of
 from changeover.domain.audit import Author
 from changeover.domain.health import Status
 from changeover.domain.routing import Change, Mode
+from changeover.plan.model import Plan
 from changeover.procedures import traffic
-from changeover.store import comparisons, divergences, heartbeats, samples
+from changeover.store import comparisons, divergences, heartbeats, plans, samples
 from tests.integration.node.conftest import Begin, Fleet, Node
 from tests.support.processes import wait_for
+from tests.support.roles import granted
 
 pytestmark = [pytest.mark.integration, pytest.mark.postgres]
 
@@ -133,4 +135,72 @@ def test_a_service_of_a_node_that_is_silent_is_told(begin: Begin) -> None:
     found = checks_of(fleet.site)["shadow"]()
     assert found.status is Status.WARNING
     assert found.detail == (
-        "the shadow is alive; silent, so that nothing is compared there: shadow edge-1")
+        "the shadow is alive; silent or ended, so that nothing is compared there: shadow edge-1")
+
+
+def services_of(node: Node) -> list[int]:
+    """Return the shadow services that run with a node's home, without the forks of each."""
+    found = {each.pid: each for each in psutil.process_iter(["cmdline"])
+             if {"changeover.shadow", str(node.home.root)} <= set(each.info["cmdline"] or ())}
+    return [pid for pid, each in found.items() if each.ppid() not in found]
+
+
+def test_a_node_that_may_not_save_comparisons_takes_no_copies(begin: Begin) -> None:
+    """The role `node` may not write them: the node, its row and the health check say so."""
+    fleet = begin(**PARTS)
+    fleet.url = fleet.stack.enter_context(granted(fleet.url))["node"]
+    edge = fleet.node("edge-1", "--shadow")
+    edge.start()
+    edge.wait_ready()
+    copied(fleet)
+
+    def is_told() -> bool:
+        assert edge.ask(1) == {"baseline": 1}
+        row = edge.row()
+        return row is not None and row.compares_nothing
+
+    wait_for(is_told, seconds=60, what="its problem")
+    row = edge.row()
+    assert row is not None
+    assert "may not write comparison, divergence" in row.problem
+    assert "changeover store grants --role shadow" in row.problem
+    assert not comparisons.coverage(fleet.store, "bench")
+    heartbeats.beat(fleet.store, heartbeats.service_of("bench", "shadow"), pid=1, now=clock.now())
+    found = checks_of(fleet.site)["shadow"]()
+    assert found.status is Status.WARNING
+    assert found.detail.endswith("nothing is compared there: shadow edge-1")
+    assert "nothing is compared here" in checks_of(fleet.site)["gateway nodes"]().detail
+
+
+def test_a_service_that_a_plan_brought_is_taken_over_and_ends_with_the_node(begin: Begin) -> None:
+    """There is one at a time, also after a kill of the agent that had just started it."""
+    fleet = begin(comparison=PARTS["comparison"])
+    edge = fleet.node("edge-1", "--shadow")
+    edge.start()
+    edge.wait_ready()
+    assert edge.home.process("shadow") is None
+    amended = Plan.model_validate({
+        **fleet.plan.model_dump(mode="json", by_alias=True, exclude_none=True), **PARTS})
+    plans.register(fleet.store, amended, source="test", now=clock.now())
+    wait_for(lambda: edge.home.process("shadow") is not None, what="it is noted")
+    entry = edge.home.process("shadow")
+    assert entry is not None
+    own = "shadow edge-1"
+    wait_for(lambda: own in {beat.service for beat in heartbeats.of(fleet.store, "bench")},
+             what="its sign of life")
+    edge.kill()
+    settings = edge.home.settings()
+    # as if it had been killed before that was noted
+    edge.home.save_settings({**settings, "processes": {
+        name: each for name, each in settings["processes"].items() if name != "shadow"}})
+    edge.start()
+    wait_for(lambda: edge.home.process("shadow") is not None, what="it is taken over")
+    again = edge.home.process("shadow")
+    assert again is not None
+    assert (again["pid"], services_of(edge)) == (entry["pid"], [entry["pid"]])
+    edge.wait_ready()
+    assert edge.process is not None
+    edge.process.terminate()
+    edge.process.wait(60)
+    assert not services_of(edge)
+    assert own not in {beat.service for beat in heartbeats.of(fleet.store, "bench")}
