@@ -298,7 +298,8 @@ def environment(url: str) -> dict[str, str]:
 def _parted(url: str) -> tuple[str, str | None]:
     try:
         found = make_url(url)
-    except SQLAlchemyError:
+    # ValueError: a password with `/` is taken for a port
+    except (SQLAlchemyError, ValueError):
         raise InvalidInput("this is not a database URL", where="the database's address") from None
     # `?password=` is a form that PostgreSQL knows as well, and `sslpassword` is one, too.
     query = {key: value for key, value in found.query.items() if "password" not in key}

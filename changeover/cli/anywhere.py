@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 def store_url(session: Session) -> str:
     """Return the database with which a command works without a home; empty: it has one.
 
-    Whoever names a home means it: a wrong one is told, and not passed over.
+    Whoever types a home means it: a wrong one is told, and not passed over. One of the environment
+    is the same for all that a machine or an image runs, so an empty one is none.
     """
     if session.store_url:
         return session.store_url
-    if session.home is not None or Home.resolve(None).settings():
+    if session.is_home_typed or Home.resolve(session.home).settings():
         return ""
     return os.environ.get(STORE_VARIABLE, "")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from changeover.cli.saying import no_secret
 
@@ -32,6 +33,7 @@ class Session:
 
     Args:
         home: The home directory; None for `$CHANGEOVER_HOME` or `.changeover` here.
+        is_home_typed: Whether it was named with `--home`, and not by the environment.
         migration: Name of the migration; None for the one that was started last.
         output: `text` for people or `json` for programs.
         store_url: PostgreSQL database with which a command works on any machine; None: the home's.
@@ -40,6 +42,7 @@ class Session:
     """
 
     home: Path | None = None
+    is_home_typed: bool = False
     migration: str | None = None
     output: str = "text"
     store_url: str | None = None
@@ -100,9 +103,16 @@ def _save(context: click.Context, parameter: click.Parameter, value: Any) -> Non
         setattr(session, parameter.name, value)
 
 
+def _save_home(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Save the home, and whether a person typed it."""
+    _save(context, parameter, value)
+    source = context.get_parameter_source(str(parameter.name))
+    context.ensure_object(Session).is_home_typed = source is ParameterSource.COMMANDLINE
+
+
 def shared_option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     """Return a decorator for an option whose value a field of the session holds."""
-    return click.option(*names, expose_value=False, callback=_save, **settings)
+    return click.option(*names, expose_value=False, **{"callback": _save, **settings})
 
 
 def _completed(kind: str) -> Callable[..., list[str]]:
@@ -117,7 +127,7 @@ def _completed(kind: str) -> Callable[..., list[str]]:
 
 
 home_option = shared_option(
-    "--home", type=FOLDER, envvar="CHANGEOVER_HOME",
+    "--home", type=FOLDER, envvar="CHANGEOVER_HOME", callback=_save_home,
     help="Home directory of `changeover up`; default .changeover.")
 migration_option = shared_option(
     "--migration", shell_complete=_completed("migrations"),
@@ -148,7 +158,7 @@ def anywhere_command(command: Command) -> Command:
     option: Any = shared_option(
         "--store", "store_url", metavar="URL",
         help="PostgreSQL database of the migration: no home is needed; default, where there is "
-        "none: $CHANGEOVER_STORE_URL.")
+        "none and --home is not given: $CHANGEOVER_STORE_URL.")
     handed: Any = site_command(_anywhere(command))
     return option(handed)  # type: ignore[no-any-return]
 

@@ -101,16 +101,16 @@ def rollback_command(
     if scope is not None:
         # each call is an occasion of its own; the record of it says who and why
         done = going_back.by_scope(session.site, scope, cause, f"command-{secrets.token_hex(8)}")
-        session.show(done.text, done.data)
+        session.show(done.lines, done.data)
         return EXIT_OK
     if gradual:
         done = going_back.in_steps(session.site, cause)
-        session.show(done.text, done.data)
+        session.show(done.lines, done.data)
         return EXIT_OK
     if break_glass:
         return everyone_back(session, reason, nodes)
     done = going_back.at_once(session.site, cause)
-    session.show(done.text, done.data)
+    session.show(done.lines, done.data)
     return EXIT_OK
 
 

@@ -19,6 +19,7 @@ from changeover.plan import units
 from changeover.site.home import STORE_VARIABLE, Home
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+SHARED = "postgresql+psycopg://USER:PASSWORD@HOST/NAME"
 ANSWERS_WITHIN = {
     "tcp_user_timeout": "2000", "keepalives_idle": "1", "keepalives_interval": "1",
     "keepalives_count": "2"}
@@ -145,12 +146,19 @@ def shared_store(url: str) -> str:
     """
     try:
         parsed = make_url(url) if url else None
-    except ArgumentError:
-        parsed = None
+        if parsed is not None:
+            parsed.get_dialect()
+    # ValueError: a password with `/` is taken for a port, and would be in the message
+    except (ArgumentError, ValueError):
+        from changeover.store.engine import ESCAPING  # others start without the store
+
+        raise InvalidInput(
+            f"this is no database URL, or of an unknown driver (${STORE_VARIABLE} has it where "
+            "the option is not given)", where="--store", allowed=SHARED, next_step=ESCAPING,
+        ) from None
     if parsed is None or parsed.get_backend_name() != "postgresql":
         raise InvalidInput(
-            "another machine needs a database that it reaches", where="--store",
-            allowed="postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+            "another machine needs a database that it reaches", where="--store", allowed=SHARED,
             next_step="Start the migration with `changeover up --store URL`, and give the same one")
     missing = {name: value for name, value in ANSWERS_WITHIN.items() if name not in parsed.query}
     return parsed.update_query_dict(missing).render_as_string(hide_password=False)

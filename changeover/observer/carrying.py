@@ -14,7 +14,8 @@ from changeover.domain import run_ends
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import Carrier, End, Ended, PrefectState, Sight, Work, work_of
 from changeover.domain.suites import SuiteVerdict
-from changeover.errors import Unreachable
+from changeover.errors import Refused, Unreachable
+from changeover.site.elsewhere import API_VARIABLE
 from changeover.site.prefect_api import FlowRun, PrefectApi
 from changeover.site.site import Site
 from changeover.store import approvals, carriers, cutovers, routing, validations
@@ -142,12 +143,24 @@ def ended_now(site: Site, api: PrefectApi, carrier: Carrier, *, now: datetime) -
 
     Raises:
         Unreachable: Prefect did not answer.
+        Refused: On another machine, this Prefect server need not be the one of the run.
     """
     run = api.run(carrier.flow_run_id)
     if run is None:
+        if site.is_elsewhere and not api.is_own(f"{carrier.flow}/main"):
+            raise _another_server(api, carrier)
         since = carrier.since if carrier.end is End.UNKNOWN else now
         return Ended(End.UNKNOWN, since)
     return _how_ended(site.store, api, Seen(carrier, run, since=now), now)
+
+
+def _another_server(api: PrefectApi, carrier: Carrier) -> Refused:
+    return Refused(
+        f"nothing was changed because this Prefect server knows neither flow run "
+        f"{carrier.flow_run_id} of {carrier.subject} nor flows of this database: the run may go on "
+        "at another server", where=api.url,
+        next_step=f"Set ${API_VARIABLE} to the server of the migration's flows; when it has lost "
+        "them, deploy them first with `changeover deploy` (or `changeover up`)")
 
 
 def _how_ended(store: Store, api: PrefectApi, seen: Seen, now: datetime) -> Ended | None:
@@ -224,14 +237,15 @@ def _is_history(store: Store, carrier: Carrier) -> bool:
 def describe_end(site: Site, carrier: Carrier | None) -> str:
     """Return how a run ended before its work was done, and what to do; empty while it goes on.
 
-    Prefect is asked; when it does not answer, what the observer noted last counts.
+    Prefect is asked; when it does not answer, or is another server, what the observer noted last
+    counts.
     """
     if carrier is None:
         return ""
     ended = carrier.ended
     try:
         ended = ended_now(site, site.prefect, carrier, now=clock.now())
-    except Unreachable:
+    except (Unreachable, Refused):
         # the observer has seen nothing either: as far as is known, it goes on
         if ended is None:
             return ""

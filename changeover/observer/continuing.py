@@ -27,7 +27,7 @@ def find_ended(site: Site, *, now: datetime) -> list[tuple[Carrier, Ended]]:
     """Return the work that can be continued, with what Prefect says now of how its run ended.
 
     Raises:
-        Refused: Everything is carried on, or there is nothing.
+        Refused: Everything is carried on, there is nothing, or Prefect's server is another one.
         Unreachable: Prefect did not answer.
     """
     found, going = [], []

@@ -62,7 +62,8 @@ class Leading:
         self._store, self._migration, self._name = store, migration, name
         self._proved = float("-inf")
         self._doubts, self._alone_at, self._away_at = 0, float("-inf"), float("-inf")
-        self.lost = threading.Event()
+        self.lost, self._is_given_up = threading.Event(), threading.Event()
+        self._proving: threading.Thread | None = None
         self.digest = ""
         """Of the plan with which it leads."""
 
@@ -108,7 +109,12 @@ class Leading:
             pid=os.getpid(), now=clock.now())
 
     def give_up(self) -> None:
-        """Give the lead away before anything was done with it."""
+        """Give the lead away before anything was done with it; nothing proves it any more."""
+        if self._proving is not None:
+            self._is_given_up.set()
+            # the session is of one thread at a time
+            self._proving.join()
+            self._proving = None
         self._lock.release()
         self._proved = float("-inf")
 
@@ -122,10 +128,13 @@ class Leading:
 
     def watch(self, stop: threading.Event) -> None:
         """Prove the lead in a thread until it is lost; then set `lost` and `stop`."""
-        threading.Thread(target=self._watch, args=(stop,), name="lead", daemon=True).start()
+        self._is_given_up.clear()
+        self._proving = threading.Thread(
+            target=self._watch, args=(stop,), name="lead", daemon=True)
+        self._proving.start()
 
     def _watch(self, stop: threading.Event) -> None:
-        while not stop.wait(PROVE_SECONDS):
+        while not stop.wait(PROVE_SECONDS) and not self._is_given_up.is_set():
             try:
                 leads = self._still_leads()
             except Exception:  # an unforeseen fault must not end the proving

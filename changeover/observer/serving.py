@@ -47,18 +47,22 @@ def serve(
         observer.run()
         return
     led = _led_site(leading, site_of, addresses, stop)
-    if led is None:
-        return
+    is_amended = led is not None and _lead(leading, led, api_url, stop)
+    # no supervisor starts a spare again
+    if leading.lost.is_set() or (leading.is_spare and is_amended):
+        # all threads end by it, whatever they are about to do
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+def _lead(leading: Leading, led: Site, api_url: str, stop: threading.Event) -> bool:
+    """Observe as the one that leads; return whether it ended because the plan was amended."""
     end_idle_transactions(led.store)
     observer = observe(led, api_url or None, stop)
     amended = end_when_amended(led, leading.digest)
     led.store.fence = leading.require
     observer.may_act = leading.may_act
     observer.run()
-    # no supervisor starts a spare again
-    if leading.lost.is_set() or (leading.is_spare and amended.is_set()):
-        # all threads end by it, whatever they are about to do
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    return amended.is_set()
 
 
 def _led_site(
@@ -66,6 +70,8 @@ def _led_site(
 ) -> Site | None:
     """Wait for the lead, and return the migration with the plan of that moment; None at the end."""
     while leading.wait(stop, addresses.follow):
+        # at once: the server ends a session that says nothing while the plan is read
+        leading.watch(stop)
         try:
             # before the plan: an older digest only has the process begin once more
             leading.digest = leading.plan_digest()
@@ -76,6 +82,5 @@ def _led_site(
             leading.give_up()
             stop.wait(WAIT_SECONDS)
             continue
-        leading.watch(stop)
         return site
     return None

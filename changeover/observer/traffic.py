@@ -225,7 +225,6 @@ class Traffic:
         """Remember a rollback that the store has, and return it."""
         self._rollback_known = started.state.epoch
         self.update(started.state)
-        self._tell_of_main_gateway(started.state, reason)
         if started.publication is None:
             LOG.error("rolled back, but not confirmed because %s", started.problem)
             return RolledBack(started.state.epoch, None)
@@ -261,7 +260,10 @@ class Traffic:
         def start() -> None:
             try:
                 cause = Cause("observer", reason, RollbackSeverity.CRITICAL)
-                found.put(begin(self.site, cause, is_baseline_back=is_back))
+                started = begin(self.site, cause, is_baseline_back=is_back)
+                found.put(started)
+                # here, since nobody may wait any more: a spare finds the state changed later
+                self._tell_of_main_gateway(started.state, reason)
             except Exception as error:  # noqa: BLE001  handed to the thread that waits
                 found.put(error)
 

@@ -24,7 +24,8 @@ def database_address(ref: DatabaseRef, folder: Path) -> URL:
                            "database's URL where the worker runs")
     try:
         url = make_url(found)
-    except SQLAlchemyError:
+    # ValueError: a password with `/` is taken for a port
+    except (SQLAlchemyError, ValueError):
         raise InvalidInput("this is not a database URL", where=f"the variable {ref.env}") from None
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")

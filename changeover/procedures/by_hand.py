@@ -18,7 +18,7 @@ from changeover.domain.rollout import Cutover, StageRecord
 from changeover.domain.routing import Change, Mode
 from changeover.domain.tokens import ApproverToken
 from changeover.plan.units import format_duration
-from changeover.procedures import steering, traffic
+from changeover.procedures import fleet, steering, traffic
 from changeover.site.site import Site
 from changeover.store import (
     cutovers,
@@ -226,6 +226,7 @@ def moved(
 ) -> Done:
     """Change the routing state, publish it, and say what it is now."""
     state = traffic.move(site, change, by)
+    notes = (*notes, *fleet.silent_notes(site))
     text = state.describe()
     data = {"state": text, "version": state.version, "notes": list(notes)}
     return Done(text, data, notes)

@@ -7,6 +7,7 @@ say so. A main machine without nodes costs one small query, and nobody is waited
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from changeover import clock
 from changeover.analysis.window import MAIN_GATEWAY
 from changeover.domain.gateway_nodes import MAIN, Fleet, not_heard_of
 from changeover.domain.routing import Mode, RoutingState
-from changeover.errors import PublishFailed
+from changeover.errors import PublishFailed, StoreError
 from changeover.site.site import Site
 from changeover.store import gateway_nodes, main_gateways, samples
 
@@ -113,6 +114,15 @@ def silent(site: Site) -> str:
     """
     fleet = gateways(site)
     return ", ".join(f"{node.label} {not_heard_of(node, fleet.now)}" for node in fleet.silent)
+
+
+def silent_notes(site: Site) -> tuple[str, ...]:
+    """Return what people who moved users must know of gateways that were not waited for."""
+    # users are moved: that must be said also when the store is away by now
+    with contextlib.suppress(StoreError):
+        if names := silent(site):
+            return (f"not waited for: {names}; users there may be where they were",)
+    return ()
 
 
 def main_lags(site: Site, state: RoutingState) -> bool:

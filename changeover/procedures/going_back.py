@@ -11,6 +11,7 @@ from changeover.domain.rollbacks import Cause
 from changeover.errors import PublishFailed, Refused, StoreBusy
 from changeover.procedures import (
     baseline,
+    fleet,
     gradual_return,
     partial_rollback,
     retirement_note,
@@ -46,7 +47,7 @@ def by_scope(site: Site, scope: str, cause: Cause, occasion: str) -> Done:
         return in_steps(site, cause)
     text = partial_rollback.move_back(
         site, scope, cause.reason, occasion, actor=cause.actor)
-    return Done(text, {"scope": scope}, () if site.gateway.is_here else (BY_THE_STORE,))
+    return Done(text, {"scope": scope}, _notes(site))
 
 
 def at_once(site: Site, cause: Cause) -> Done:
@@ -74,8 +75,8 @@ def at_once(site: Site, cause: Cause) -> Done:
     text = started.state.describe()
     data = {"state": text, "epoch": started.state.epoch}
     if site.gateway.is_here:
-        return Done(f"everyone is at the baseline: {text}", data)
-    return Done(f"everyone is sent to the baseline: {text}", data, (BY_THE_STORE,))
+        return Done(f"everyone is at the baseline: {text}", data, _notes(site))
+    return Done(f"everyone is sent to the baseline: {text}", data, _notes(site))
 
 
 def in_steps(site: Site, cause: Cause) -> Done:
@@ -106,7 +107,14 @@ def in_steps(site: Site, cause: Cause) -> Done:
     if started.problem:
         text += f" (not confirmed yet: {started.problem})"
     return Done(text, {
-        "state": state.describe(), "epoch": state.epoch, "until": until})
+        "state": state.describe(), "epoch": state.epoch, "until": until},
+        fleet.silent_notes(site))
+
+
+def _notes(site: Site) -> tuple[str, ...]:
+    """Return what is known of gateways elsewhere after users were sent back."""
+    here = () if site.gateway.is_here else (BY_THE_STORE,)
+    return (*here, *fleet.silent_notes(site))
 
 
 def _move_first(site: Site, cause: Cause, busy: StoreBusy) -> dict[str, Any]:

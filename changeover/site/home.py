@@ -190,7 +190,8 @@ class Home:
             raise InvalidInput(
                 "nothing has been started with this home directory",
                 where=str(self.root),
-                next_step="Run `changeover up --plan FILE`, or name the directory with --home DIR",
+                next_step="Run `changeover up --plan FILE`, or name the directory with --home DIR; "
+                "commands that look or move users work without one, with --store URL",
             )
         return settings
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from changeover.domain.prefect_owner import is_foreign, own_name
+from changeover.domain.prefect_owner import is_foreign, own_name, owner_in
 from changeover.errors import Refused, Unreachable
 from changeover.machine.http import new_client
 
@@ -112,6 +112,11 @@ class PrefectApi:
             path = f"/deployments/name/{own_name(name, self._owner())}"
             found = self._call("GET", path, missing=None)
         return dict(found) if found is not None else None
+
+    def is_own(self, name: str) -> bool:
+        """Whether a deployment `FLOW/NAME` is there whose tag names the database that asks."""
+        found = self._deployment(name)
+        return found is not None and owner_in(found.get("tags") or ()) == self._owner()
 
     def is_taken(self, name: str) -> bool:
         """Whether a deployment `FLOW/NAME` is of another database that uses the server."""

@@ -33,6 +33,7 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 LOG_PAGES = 16_000
 """Pages (64 MB) of the write-ahead log after which a writer copies them itself."""
 LOG_BYTES = LOG_PAGES * 4096
+ESCAPING = "In a password write / as %2F, @ as %40, : as %3A and % as %25"
 _BEFORE_RELEASE = re.compile(r"00\d\d")
 """Schema versions of before the first release: `r001` replaced all of them."""
 _WAS_OPENED = "changeover_was_opened"
@@ -112,6 +113,8 @@ class Store:
             session.connection()  # takes the lock now, not at the first statement
             turn.has_begun()
             yield session
+            # what was only added is written before that question, and not after it
+            session.flush()
             self.fence()
 
     @contextmanager
@@ -226,10 +229,13 @@ def _version_of(connection: Connection) -> str | None:
 def _make_engine(url: str, timeout: float) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+        parsed.get_dialect()
+    # ValueError: a password with `/` is taken for a port, and would be in the message
+    except (ArgumentError, ValueError):
         raise StoreError(
-            "the store's address is not a database URL",
+            "the store's address is not a database URL, or of an unknown driver",
             allowed="sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+            next_step=ESCAPING,
         ) from None
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")

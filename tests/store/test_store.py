@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from changeover.clock import now
 from changeover.domain.audit import Author, NewEvent
@@ -35,6 +36,7 @@ from changeover.errors import (
 from changeover.plan.model import Plan
 from changeover.store import approvals, audit, cutovers, heartbeats, plans, rollbacks, routing
 from changeover.store.engine import Store
+from changeover.store.heartbeats import HeartbeatRow
 from changeover.store.schema import METADATA
 from tests.store.conftest import shop
 
@@ -429,3 +431,15 @@ def test_what_was_written_by_one_that_may_no_more_is_not_committed(store: Store)
         audit.record(store, "shop", NewEvent("test", "cutover.started", {}, now()))
     store.fence = lambda: None
     assert [event.kind for event in audit.events(store, "shop")].count("cutover.started") == 0
+
+
+def test_the_last_question_comes_after_all_that_is_written(store: Store) -> None:
+    """What was only added would be sent at the commit, after the answer."""
+    held: list[Session] = []
+    unsent: list[int] = []
+    store.fence = lambda: unsent.extend(len(session.new) for session in held)
+    with store.begin() as session:
+        held.append(session)
+        session.add(HeartbeatRow(
+            service="observer", pid=1, at=now(), detail="", machine=""))
+    assert unsent == [0]

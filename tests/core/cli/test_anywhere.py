@@ -50,3 +50,40 @@ def test_sqlite_is_for_one_machine(command: list[str]) -> None:
     """Its file may be here; its gateway is not."""
     said = plain(*command, "--store", "sqlite:///shop.db", code=2)
     assert "another machine needs a database that it reaches" in said
+
+
+def test_an_empty_home_of_the_environment_gives_way(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image names one for all of its programs, also where nothing was started with it."""
+    monkeypatch.setenv("CHANGEOVER_HOME", str(elsewhere / "home"))
+    monkeypatch.setenv(STORE_VARIABLE, "sqlite:///shop.db")
+    assert "another machine needs a database that it reaches" in plain("status", code=2)
+    said = plain("status", "--home", str(elsewhere / "home"), code=2)
+    assert "nothing has been started with this home directory" in said
+    assert "--store URL" in said
+
+
+def test_a_home_of_the_environment_that_is_one_comes_first(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is the address of its database then."""
+    home = Home(elsewhere / "home")
+    home.create()
+    home.save_settings({"migration": "shop"})
+    monkeypatch.setenv("CHANGEOVER_HOME", str(home.root))
+    assert anywhere.store_url(Session(home=home.root)) == ""
+
+
+@pytest.mark.parametrize("url", [
+    "postgresql+psycopg://me:s3@x:cr/et@db.example/shop", "postgresql+nothing://me:s3cret@db/shop",
+    "s3cret"])
+def test_an_address_that_is_none_is_told_without_its_password(
+    url: str, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the option and by the variable; also where the store itself is opened."""
+    monkeypatch.setenv(STORE_VARIABLE, url)
+    for said in (plain("status", code=2), plain("status", "--store", url, code=2),
+                 plain("store", "upgrade", "--home", str(elsewhere), code=5)):
+        assert "unknown driver" in said and "%2F" in said
+        assert "s3" not in said and "cr/et" not in said and "Traceback" not in said

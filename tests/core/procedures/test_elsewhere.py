@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from changeover import clock
-from changeover.domain.rollbacks import Rollback, RollbackSeverity
-from changeover.domain.routing import RoutingState
-from changeover.errors import ChangeoverError, PublishFailed, Refused
+from changeover.domain.audit import Author
+from changeover.domain.gateway_nodes import NodeState
+from changeover.domain.rollbacks import Cause, Rollback, RollbackSeverity
+from changeover.domain.routing import Change, Mode, RoutingState
+from changeover.errors import ChangeoverError, PublishFailed, Refused, Unreachable
 from changeover.gateway.absent import AbsentGateway
 from changeover.gateway.protocol import Answer
+from changeover.observer.throttle import LogOnce
+from changeover.observer.traffic import Traffic
 from changeover.plan.procedures import BackupSpec, PreconditionsSpec
 from changeover.procedures import (
+    by_hand,
     fleet,
+    going_back,
     main_files,
     preconditions,
     preparation,
@@ -25,9 +33,12 @@ from changeover.procedures.rollback_analysis import LOG_ELSEWHERE, _parts
 from changeover.procedures.rollback_steps import quarantine_files
 from changeover.site.elsewhere import Away
 from changeover.site.site import Site
-from changeover.store import main_gateways, routing
-from changeover.store.main_gateways import MainSign
+from changeover.store import gateway_nodes, main_gateways, messages, routing
+from changeover.store.gateway_nodes import Identity, Sign
+from changeover.store.main_gateways import MainGatewayRow, MainSign
 from tests.core.procedures.conftest import begun
+from tests.support.processes import wait_for
+from tests.support.stuck_store import StuckStore
 
 
 @pytest.fixture
@@ -60,6 +71,48 @@ def test_the_main_gateways_word_confirms_a_publication_elsewhere(site: Site, awa
     assert fleet.confirm(site, state) == ""
     assert away.gateway.serving(state).is_current
     assert not fleet.main_lags(away, state)
+
+
+def test_people_who_move_users_are_told_of_gateways_that_nobody_waits_for(away: Site) -> None:
+    """The command succeeds by those that live; at the others users may be where they were."""
+    edge = gateway_nodes.join(away.store, Identity(away.migration, "edge-1", "home", ""))
+    gateway_nodes.sign(away.store, edge, Sign(NodeState.READY, (9, 9), 0))
+    by, change = Author("test", "test"), Change(mode=Mode.PARALLEL, is_by_person=True)
+    assert by_hand.moved(away, change, by).notes == ()
+    main_serves(away, RoutingState(away.migration))
+    with away.store.begin() as session:
+        session.execute(update(MainGatewayRow).values(seen=clock.now() - timedelta(minutes=1)))
+    gateway_nodes.sign(away.store, edge, Sign(NodeState.READY, (9, 9), 0))
+    done = by_hand.moved(away, Change(mode=Mode.BASELINE_ONLY), by)
+    assert "note: not waited for: the main gateway not heard of since" in done.lines
+    assert done.data["notes"] == list(done.notes)
+    gateway_nodes.sign(away.store, edge, Sign(NodeState.READY, (9, 9), 0))
+    back = going_back.at_once(away, Cause("test", "wrong sums"))
+    assert "not waited for: the main gateway not heard of since" in back.lines
+
+
+def test_a_spare_tells_of_the_main_gateway_also_after_a_slow_store(
+    away: Site,
+) -> None:
+    """Nobody waits for it any more, and the state is changed all the same."""
+    state = routing.change(
+        away.store, away.migration, Change(mode=Mode.PARALLEL, is_by_person=True),
+        Author("test", "test"), now=clock.now())
+    main_serves(away, state)
+    stuck = StuckStore(away.store)
+    spare = Traffic(Site(away.home, away.plan, stuck, away.gateway), LogOnce(), lambda: None)
+    spare.update(state)
+    with pytest.raises(Unreachable):
+        spare.roll_back("wrong sums")
+    stuck.answers.set()
+
+    def is_told() -> bool:
+        spare.save()
+        return any("the main machine's gateway did not follow" in each.title
+                   for each in messages.newest(away.store, away.migration))
+
+    wait_for(is_told, what="people are told")
+    assert routing.read(away.store, away.migration).mode is Mode.EMERGENCY_ROLLBACK
 
 
 def test_a_backup_into_the_main_machines_home_is_refused_before_anybody_moves(away: Site) -> None:

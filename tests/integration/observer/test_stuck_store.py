@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from sqlalchemy.orm import Session
 
 from changeover.domain.routing import Mode
 from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import Traffic
 from changeover.store import audit, rollbacks
-from changeover.store.engine import Store
 from tests.integration.observer.conftest import Start
 from tests.support.processes import wait_for
+from tests.support.stuck_store import StuckStore
 
 pytestmark = pytest.mark.integration
-
-
-class StuckStore(Store):
-    """A store whose transactions begin only after `answers` is set."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store.engine)
-        self.answers = threading.Event()
-        self.waiting = 0
-
-    @contextmanager
-    def begin(self, *, is_durable: bool = True) -> Iterator[Session]:
-        self.waiting += 1
-        self.answers.wait(60)
-        with super().begin(is_durable=is_durable) as session:
-            yield session
-        self.waiting -= 1
 
 
 def test_stuck_store_does_not_delay_a_rollback(start: Start) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from prefect import flow, tags
@@ -18,12 +19,17 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from blocks.register import save_all
 from changeover import clock
 from changeover.domain.prefect_owner import own_name, tag
-from changeover.errors import InvalidInput
+from changeover.domain.rollout import CutoverStatus
+from changeover.domain.run_ends import End
+from changeover.errors import InvalidInput, Refused
+from changeover.observer import continuing
+from changeover.observer.carrying import describe_end
 from changeover.observer.recovery import Recovery
+from changeover.site.elsewhere import by_store
 from changeover.site.home import STORE_VARIABLE, Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import identity, plans, rollbacks
+from changeover.store import carriers, cutovers, identity, plans, rollbacks
 from changeover.store.engine import Store
 from tasks import flow_runs
 from tests.integration.conftest import make_plan
@@ -247,3 +253,31 @@ def test_deploying_takes_nothing_from_another_database(
         assert own and own != before and third.api.pool() == "third"
     first.api.forget_deployments()
     assert first.api.deployment_id("cutover/main") == before
+
+
+def _elsewhere(side: Side, folder: Path) -> Site:
+    """Return the side's migration on a machine without a home, which asks the same server."""
+    folder.mkdir()
+    found = by_store(folder, make_plan(), side.site.store)
+    found.prefect = side.api
+    return found
+
+
+def test_elsewhere_a_run_counts_as_unknown_only_at_its_own_server(
+    shared: Prefect, sides: tuple[Side, Side], tmp_path: Path
+) -> None:
+    """`$PREFECT_API_URL` may name the server of something else, which knows none of our runs."""
+    with database(tmp_path / "third", shared) as third:
+        cutover = cutovers.begin(
+            third.site.store, "bench", flow_run_id=str(uuid4()), now=clock.now())
+        away = _elsewhere(third, tmp_path / "away-3")
+        with pytest.raises(Refused, match=r"knows neither flow run .* nor flows of this database"):
+            continuing.find_ended(away, now=clock.now())
+        carrier, = carriers.of(third.site.store, "bench")
+        assert describe_end(away, carrier) == ""
+        assert cutovers.get(third.site.store, cutover.id).status is CutoverStatus.RUNNING
+    second = sides[1]
+    cutovers.begin(second.site.store, "bench", flow_run_id=str(uuid4()), now=clock.now())
+    away = _elsewhere(second, tmp_path / "away-2")
+    (_, ended), = continuing.find_ended(away, now=clock.now())
+    assert ended.end is End.UNKNOWN
