@@ -29,12 +29,17 @@ from blocks.deployments import FILE, for_here, for_pool, owned
 from blocks.register import save_all
 from blocks.store import StoreBlock
 from changeover import clock
+from changeover.domain.prefect_owner import own_name, owner_in
 from changeover.errors import Unreachable
 from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
-from changeover.store import identity, plans
+from changeover.store import identity, known_runs, plans
 from changeover.store.engine import Store
 
+USUAL = "cutover/main"
+TELLING = ("cutover", "rollback", "health-check")
+"""Flows of which every database that uses a server has runs."""
+_WAY_OUT = "where it is yours, or its database is gone, --take-over makes the flows this one's"
 # As long as `changeover up` waits for a process that lives (decision 0014).
 SERVER_SECONDS = 240.0
 
@@ -72,6 +77,8 @@ class _Asked:
     pool_type: str
     is_elsewhere: bool
     variables: dict[str, Any]
+    is_own_server: bool
+    takes_over: bool
 
     @cached_property
     def store(self) -> Store:
@@ -86,29 +93,69 @@ class _Asked:
         return PrefectApi(PREFECT_API_URL.value() or "", owner=lambda: self.owner)
 
     @cached_property
+    def usual(self) -> dict[str, Any] | None:
+        """What the server has under the usual name, whoever's it is."""
+        return self.api.named(USUAL)
+
+    @cached_property
+    def beside(self) -> dict[str, Any] | None:
+        """What this database has beside another one's."""
+        return self.api.named(own_name(USUAL, self.owner))
+
+    @cached_property
     def is_beside(self) -> bool:
         """Whether the server's usual names are those of another database."""
-        return self.api.is_taken("cutover/main")
+        # in the server of a home's own, everything with the usual names is the home's
+        if self.usual is None or self.is_own_server or self.takes_over:
+            return False
+        if named := owner_in(self.usual.get("tags") or ()):
+            return named != self.owner
+        # from before there were tags: ours if one of its runs is
+        return self.beside is not None or not any(
+            known_runs.known(self.store, self.api.begun(flow)) for flow in TELLING)
 
 
 def _refuse_taken(asked: _Asked) -> None:
     """Leave alone what another database has on the server.
 
     Raises:
-        Unreachable: `changeover up` would take its work pool and its blocks.
+        Unreachable: Its flows, blocks or workers would be taken.
     """
-    if asked.is_beside and not asked.is_elsewhere and not asked.api.deployment_id("cutover/main"):
+    if asked.takes_over and asked.beside is not None:
+        raise Unreachable(
+            f"nothing is taken over because this database has flows of its own here: first delete "
+            f"the deployments main-{asked.owner} in Prefect")
+    if not asked.is_beside:
+        return
+    theirs = (asked.usual or {}).get("work_pool_name")
+    if asked.is_elsewhere:
+        if asked.pool == theirs:
+            raise Unreachable(
+                f"the workers of the work pool {theirs} are another database's: name another one "
+                f"with --pool, or {_WAY_OUT}")
+        sys.stdout.write(
+            f"note: {USUAL} on this server is another database's, so flows are called "
+            f"{own_name(USUAL, asked.owner)} and so on; {_WAY_OUT}\n")
+        return
+    has_worker = asked.home is None or asked.home.has_worker
+    if asked.beside is None or (has_worker and asked.pool == theirs):
         raise Unreachable(
             "the flows on this Prefect server are of another database: use a server of its own "
             "(without --prefect-url), or `changeover deploy --pool NAME`, workers of that pool and "
-            "`changeover up --no-worker`")
+            f"`changeover up --no-worker`; {_WAY_OUT}")
+    own = asked.beside.get("work_pool_name")
+    if own in (None, theirs) or not asked.api.has_pool(own):
+        raise Unreachable(
+            "the work pool of this database's flows was deleted, and the workers here are another "
+            "database's: make it again with `changeover deploy --pool NAME`")
 
 
 def _save_blocks(asked: _Asked) -> None:
     # beside another database's there are none: its workers know the store by their environment
     if not asked.is_beside:
         asyncio.run(save_all(
-            plans.load(asked.store, asked.migration), asked.home, asked.owner))
+            plans.load(asked.store, asked.migration), asked.home, asked.owner,
+            takes_over=asked.takes_over))
 
 
 def _make_pool(asked: _Asked) -> None:
@@ -166,11 +213,13 @@ def main() -> int:
     parser.add_argument("--pool", required=True, help="Name of the work pool.")
     parser.add_argument("--pool-type", default="process", help="Of a pool that is not there.")
     parser.add_argument("--elsewhere", action="store_true", help="For workers of any machine.")
+    parser.add_argument("--own-server", action="store_true", help="The server is the home's own.")
+    parser.add_argument("--take-over", action="store_true", help="Also what others have there.")
     parser.add_argument("--job-variables", default="{}", help="JSON, for every deployment.")
     given = parser.parse_args()
     asked = _Asked(
         Home(given.home) if given.home else None, given.migration, given.pool, given.pool_type,
-        given.elsewhere, json.loads(given.job_variables))
+        given.elsewhere, json.loads(given.job_variables), given.own_server, given.take_over)
     # Deployments come last: a scheduled run may begin at once, and needs pool and blocks.
     return _make([
         ("the connection to Prefect", _await_server),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 
 from prefect.client.orchestration import get_client
@@ -57,24 +58,28 @@ def _notifier(plan: Plan) -> NotifierBlock:
     return NotifierBlock(addresses=addresses, variables=variables)
 
 
-async def _known_home(plan: Plan, store_id: str) -> str:
-    """Return the home that `changeover up` saved for a migration; empty when it never ran."""
+async def _known_home(plan: Plan, databases: Collection[str]) -> str:
+    """Return the home that was saved for a migration by one of some databases; empty: by none."""
     with suppress(ValueError):
         known: PlanBlock = await PlanBlock.aload(block_name(plan.migration))
-        # a block of before names no database: whoever saves is the only one with flows here
-        return known.home if known.store_id in ("", store_id) else ""
+        return known.home if known.store_id in databases else ""
     return ""
 
 
-async def save_all(plan: Plan, home: Home | None, store_id: str) -> None:
+async def save_all(
+    plan: Plan, home: Home | None, store_id: str, *, takes_over: bool = False
+) -> None:
     """Save the migration's blocks with their types; its plan also under the name `current`.
 
     Args:
         plan: The plan.
         home: The home of `changeover up` here; None: from elsewhere, what is known stays.
         store_id: The database's own name.
+        takes_over: Whether what is there may be another database's.
     """
-    place = str(home.root) if home is not None else await _known_home(plan, store_id)
+    # a block of before there were names has none
+    databases = (store_id,) if takes_over else (store_id, "")
+    place = str(home.root) if home is not None else await _known_home(plan, databases)
     block = plan_block(plan, place, store_id)
     name = block_name(plan.migration)
     # One for all: making one takes as long as ten requests.

@@ -52,6 +52,9 @@ the same two variables and nothing else. See docs/fleet.md.
               help=f"PostgreSQL database of the migration; default ${STORE_VARIABLE}.")
 @click.option("--prefect-url", envvar=API_VARIABLE, default="", metavar="URL",
               help=f"API of Prefect's server; default ${API_VARIABLE}.")
+@click.option("--take-over", "takes_over", is_flag=True,
+              help="Flows on the server of another database, which is gone or was yours, become "
+                   "this one's.")
 @environment_option
 @home_option
 @pass_session
@@ -83,6 +86,7 @@ def deploy(session: Session, /, **asked: Any) -> int:
     command = [sys.executable, "-m", "blocks.prepare", *here, "--migration", plan.migration,
                "--pool", asked["pool"], "--pool-type", asked["pool_type"], "--elsewhere"]
     command += ["--job-variables", json.dumps(variables)]
+    command += ["--take-over"] if asked["takes_over"] else []
     env = {**os.environ, STORE_VARIABLE: url, API_VARIABLE: asked["prefect_url"]}
     _prepare(command, env, asked["prefect_url"])
     _set_limits(asked["prefect_url"], plan.health.limits)
@@ -140,6 +144,9 @@ def _prepare(command: list[str], env: dict[str, str], where: str) -> None:
         raise Unreachable(
             " ".join(last) or "Prefect could not be prepared", where=where,
             next_step="Mend it and run the command again; what was done stays")
+    for line in done.stdout.splitlines():
+        if line.startswith("note: "):
+            click.echo(line)
 
 
 def _set_limits(url: str, limits: dict[str, int]) -> None:

@@ -69,6 +69,9 @@ Example:
                    "started here. Its password: PREFECT_API_AUTH_STRING in the environment.")
 @click.option("--no-worker", is_flag=True,
               help="Start no worker here: `python -m flows.worker --pool changeover` elsewhere.")
+@click.option("--take-over", "takes_over", is_flag=True,
+              help="Flows on the server of another database, which is gone or was yours, become "
+                   "this one's.")
 @environment_option
 @click.option("--store", "store_url", help="Database URL; default SQLite in the home directory.")
 @pass_session

@@ -1,7 +1,7 @@
 """Whose a flow run or deployment of a Prefect server is that several databases use. Pure.
 
 Deployments have a tag with the database's own name, and Prefect gives it to each of their runs.
-What has no such tag was made before there were any.
+What has no such tag was made before there were any: the store says whether it knows a run of it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from changeover.domain.run_ends import Carrier, End, Ended, PrefectState, Sight,
 from changeover.domain.suites import SuiteVerdict
 from changeover.errors import Refused, Unreachable
 from changeover.site.elsewhere import API_VARIABLE
-from changeover.site.prefect_api import FlowRun, PrefectApi
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.prefect_rows import FlowRun
 from changeover.site.site import Site
 from changeover.store import approvals, carriers, cutovers, routing, validations
 from changeover.store.engine import Store

@@ -30,9 +30,18 @@ from changeover.observer.carrying import CarrierWatch
 from changeover.observer.continuing import rollback_parameters
 from changeover.observer.flow_signs import FlowSigns
 from changeover.procedures import steering
-from changeover.site.prefect_api import FlowRun, PrefectApi
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.prefect_rows import FlowRun
 from changeover.site.site import Site
-from changeover.store import carriers, cutovers, heartbeats, messages, rollbacks, routing
+from changeover.store import (
+    carriers,
+    cutovers,
+    heartbeats,
+    known_runs,
+    messages,
+    rollbacks,
+    routing,
+)
 
 LOG = logging.getLogger("changeover.recovery")
 
@@ -188,7 +197,7 @@ class Recovery:
         deployment was made anew since.
         """
         found = {run.id: run for run in self.api.runs(DURABLE_FLOWS, state_types)
-                 if run.migration in ("", self.migration)}
+                 if run.migration in ("", self.migration) and self._is_own(run)}
         for carrier in carriers.of(self.store, self.migration):
             id_ = carrier.flow_run_id
             if carrier.end in (End.FAILED, End.NOT_DEPLOYED):
@@ -198,6 +207,10 @@ class Recovery:
                 if run is not None and run.state_type in state_types:
                     found[id_] = replace(run, flow=carrier.flow)
         return list(found.values())
+
+    def _is_own(self, run: FlowRun) -> bool:
+        """Whether a run is of this database; one without a tag is if the store knows it."""
+        return bool(run.owner or not self.api.owner() or known_runs.known(self.store, [run.id]))
 
     def _crashed(self, now: datetime) -> list[tuple[FlowRun, str]]:
         found = []

@@ -15,7 +15,7 @@ from changeover.errors import InvalidInput, Refused, Unreachable
 from changeover.plan.model import Stage
 from changeover.procedures import waiting
 from changeover.procedures.steps import CutoverRun
-from changeover.site.prefect_api import FlowRun
+from changeover.site.prefect_rows import FlowRun
 from changeover.site.site import Site
 from changeover.store import approvals, cutovers, freezes, leaving_out, upcoming
 from changeover.store import instructions as stored

@@ -13,7 +13,7 @@ from changeover.errors import Refused
 from changeover.plan.model import Plan, Stage
 from changeover.plan.windows import WindowSpec, next_open
 from changeover.procedures.steps import CutoverRun
-from changeover.site.prefect_api import FlowRun
+from changeover.site.prefect_rows import FlowRun
 from changeover.site.site import Site
 from changeover.store import audit, freezes, members, upcoming
 from changeover.store import instructions as stored

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from changeover.domain.decisions import PREFIX
-from changeover.errors import InvalidInput
+from changeover.domain.prefect_owner import owner_in
+from changeover.errors import InvalidInput, Refused
 from changeover.site.prefect_api import PrefectApi
 
 ROLLBACK = "rollback/main"
@@ -119,12 +120,35 @@ def ids_of(api: PrefectApi, block: str) -> Ids:
     return Ids(rollback, found)
 
 
+def _refuse_others(api: PrefectApi, document: dict[str, Any]) -> None:
+    """Leave alone what another database, whose migration has the same name, has on the server."""
+    known, owner = api.automation(document["name"]), api.owner()
+    if known is None or not owner:
+        return
+    owners = {owner_in(known.get("tags") or ())} - {""}
+    ours = {each.get("deployment_id") for each in document["actions"]}
+    for action in known.get("actions") or ():
+        id_ = action.get("deployment_id")
+        # of one that is gone nobody can say whose it was, and nothing is lost by replacing it
+        if id_ and id_ not in ours and (found := api.owner_of(id_)) is not None:
+            owners.add(found)
+    if owners - {owner}:
+        raise Refused(
+            f"the automation {document['name']!r} in Prefect is of another database, whose "
+            "migration has the same name", where=api.url,
+            next_step="Delete it in Prefect if that database is gone, or give this one a server "
+            "of its own")
+
+
 def apply(api: PrefectApi, documents: list[dict[str, Any]]) -> list[str]:
     """Create automations, or replace those of the same name; return what was done.
 
     Raises:
+        Refused: One of that name is another database's; nothing is applied.
         Unreachable: Prefect does not answer; what was applied before stays.
     """
+    for each in documents:
+        _refuse_others(api, each)
     done = []
     for each in documents:
         is_new = api.put_automation(each)

@@ -6,14 +6,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from changeover.domain.prefect_owner import is_foreign, own_name, owner_in
-from changeover.errors import Refused, Unreachable
+from changeover.domain.prefect_owner import is_foreign, own_name, owner_in, tag
+from changeover.errors import Refused, StoreError, Unreachable
 from changeover.machine.http import new_client
+from changeover.site.prefect_rows import FlowRun, flow_run, time_of
 
 if TYPE_CHECKING:
     import httpx  # imported when a client is made: commands that ask nothing start without it
@@ -26,24 +26,6 @@ TRIGGERS_VARIABLE = "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"
 """With it in the environment of `changeover up`, its Prefect server acts on automations."""
 SILENT_WORKER = timedelta(seconds=90)
 """A worker gives a sign of life every 30 s (Prefect's default): three in a row are missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlowRun:
-    """A flow run as Prefect knows it. `flow` is the deployment's flow name, `said` the state's
-    message, `migration` what its parameters name, if they do."""
-
-    id: str
-    name: str
-    flow: str
-    state_type: str
-    state_name: str
-    state_at: datetime
-    scheduled_for: datetime | None
-    run_count: int
-    deployment_id: str | None = None
-    said: str = ""
-    migration: str = ""
 
 
 class PrefectApi:
@@ -105,23 +87,46 @@ class PrefectApi:
             self._deployments[name] = (known, time.monotonic())
         return known
 
-    def _deployment(self, name: str) -> dict[str, Any] | None:
-        """Return a deployment of this database; another one's of the same name is not ours."""
+    def owner(self) -> str:
+        """Return which database asks; empty: none is named.
+
+        Raises:
+            Unreachable: The store does not say it.
+        """
+        try:
+            return self._owner()
+        except StoreError as error:
+            raise Unreachable(
+                f"the store does not say what is ours: {error}", where=self.url) from error
+
+    def named(self, name: str) -> dict[str, Any] | None:
+        """Return the deployment called `FLOW/NAME`, whoever's it is, or None."""
         found = self._call("GET", f"/deployments/name/{name}", missing=None)
-        if found is not None and is_foreign(found.get("tags") or (), self._owner()):
-            path = f"/deployments/name/{own_name(name, self._owner())}"
-            found = self._call("GET", path, missing=None)
         return dict(found) if found is not None else None
 
     def is_own(self, name: str) -> bool:
         """Whether a deployment `FLOW/NAME` is there whose tag names the database that asks."""
         found = self._deployment(name)
-        return found is not None and owner_in(found.get("tags") or ()) == self._owner()
+        return found is not None and owner_in(found.get("tags") or ()) == self.owner()
 
-    def is_taken(self, name: str) -> bool:
-        """Whether a deployment `FLOW/NAME` is of another database that uses the server."""
-        found = self._call("GET", f"/deployments/name/{name}", missing=None)
-        return found is not None and is_foreign(found.get("tags") or (), self._owner())
+    def _deployment(self, name: str) -> dict[str, Any] | None:
+        """Return a deployment of this database; another one's of the same name is not ours."""
+        found = self.named(name)
+        if found is None or not (owner := self.owner()):
+            return found
+        marked = owner_in(found.get("tags") or ())
+        if marked == owner:
+            return found
+        # one without a tag is from before there were any: ours, unless we have one beside it
+        own = self.named(own_name(name, owner))
+        return own if own or marked else found
+
+    def begun(self, flow: str) -> list[str]:
+        """Return the ids of the newest runs of the deployment `FLOW/main` that ever began."""
+        rows = self._call("POST", "/flow_runs/filter", {
+            "flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": ["main"]}},
+            "flow_runs": {"start_time": {"is_null_": False}}, "sort": "START_TIME_DESC", "limit": 100})
+        return [str(row["id"]) for row in rows]
 
     def forget_deployments(self) -> None:
         """Ask anew for the ids of deployments, which may have been made again."""
@@ -129,7 +134,12 @@ class PrefectApi:
 
     def has_deployment(self, deployment_id: str) -> bool:
         """Whether a deployment is there; runs outlive theirs."""
-        return self._call("GET", f"/deployments/{deployment_id}", missing=None) is not None
+        return self.owner_of(deployment_id) is not None
+
+    def owner_of(self, deployment_id: str) -> str | None:
+        """Return which database a deployment's tags name, empty for none; None: it is not there."""
+        found = self._call("GET", f"/deployments/{deployment_id}", missing=None)
+        return None if found is None else owner_in(found.get("tags") or ())
 
     def schedule_problem(self, name: str) -> str:
         """Return why the deployment `FLOW/NAME` makes no runs by itself; empty when it does."""
@@ -199,13 +209,16 @@ class PrefectApi:
             "sort": "EXPECTED_START_TIME_DESC",
             "limit": 200,
         })
-        return [_flow_run(row, ids[row["deployment_id"]]) for row in rows
-                if not is_foreign(row.get("tags") or (), self._owner())]
+        return [flow_run(row, ids[row["deployment_id"]]) for row in rows
+                if not self._is_foreign(row.get("tags") or ())]
+
+    def _is_foreign(self, tags: Sequence[str]) -> bool:
+        return bool(owner_in(tags)) and is_foreign(tags, self.owner())
 
     def run(self, run_id: str) -> FlowRun | None:
         """Return a flow run, or None when there is none with this id."""
         row = self._call("GET", f"/flow_runs/{run_id}", missing=None)
-        return _flow_run(row, "") if row else None
+        return flow_run(row, "") if row else None
 
     def worker_silence(self, now: datetime, pool: str = "") -> timedelta | None:
         """Return since when no worker of a pool gave a sign of life; None when none ever did.
@@ -219,7 +232,7 @@ class PrefectApi:
         beats = []
         for row in rows:
             if row.get("last_heartbeat_time"):
-                beats.append(_time(row["last_heartbeat_time"]))
+                beats.append(time_of(row["last_heartbeat_time"]))
         return now - max(beats) if beats else None
 
     def late_runs(self, now: datetime, late: timedelta, flows: Sequence[str]) -> int:
@@ -276,7 +289,7 @@ class PrefectApi:
         if key is not None:
             # asked again after a kill or a timeout, Prefect answers with the run that it made first
             # a flow has one list of keys for all databases that use the server
-            body["idempotency_key"] = f"{key}-{owner}" if (owner := self._owner()) else key
+            body["idempotency_key"] = f"{key}-{owner}" if (owner := self.owner()) else key
         path = f"/deployments/{found}/create_flow_run"
         created = self._call("POST", path, body, missing=None)
         if created is None:  # deployed anew under another id
@@ -323,14 +336,20 @@ class PrefectApi:
         services = self._call("GET", "/admin/settings").get("server", {}).get("services", {})
         return bool(services.get("triggers", {}).get("enabled", True))
 
+    def automation(self, name: str) -> dict[str, Any] | None:
+        """Return the automation of a name, or None."""
+        query = {"automations": {"name": {"any_": [name]}}, "limit": 1}
+        known = self._call("POST", "/automations/filter", query)
+        return dict(known[0]) if known else None
+
     def put_automation(self, document: Mapping[str, Any]) -> bool:
         """Create an automation, or replace the one of its name; return whether it is new."""
-        query = {"automations": {"name": {"any_": [document["name"]]}}, "limit": 1}
-        known = self._call("POST", "/automations/filter", query)
-        if known:
-            self._call("PUT", f"/automations/{known[0]['id']}", document)
+        tags = [tag(owner)] if (owner := self.owner()) else []
+        made = {**document, "tags": tags}
+        if known := self.automation(document["name"]):
+            self._call("PUT", f"/automations/{known['id']}", made)
             return False
-        self._call("POST", "/automations/", document)
+        self._call("POST", "/automations/", made)
         return True
 
     def resume(self, run_id: str, answers: dict[str, Any]) -> None:
@@ -379,21 +398,3 @@ class PrefectApi:
             if not is_busy or time.monotonic() > deadline:
                 return answer
             time.sleep(BUSY_PAUSE_SECONDS)
-
-
-def _flow_run(row: dict[str, Any], flow: str) -> FlowRun:
-    state = row.get("state") or {}
-    details = state.get("state_details") or {}
-    due = details.get("scheduled_time")
-    return FlowRun(
-        id=row["id"], name=row["name"], flow=flow, state_type=row.get("state_type") or "",
-        state_name=row.get("state_name") or "",
-        state_at=_time(state.get("timestamp") or row["created"]),
-        scheduled_for=_time(due) if due else None, run_count=int(row.get("run_count") or 0),
-        deployment_id=row.get("deployment_id"), said=state.get("message") or "",
-        migration=str((row.get("parameters") or {}).get("migration") or ""),
-    )
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

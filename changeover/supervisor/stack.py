@@ -65,6 +65,7 @@ class Settings:
         system_env: Variables for the systems' processes.
         beside: Further processes that the systems need.
         store_url: Database URL, saved in the home once it can be used; None for the home's.
+        takes_over: Whether flows of another database on the server become this one's.
     """
 
     plan_path: Path
@@ -76,6 +77,7 @@ class Settings:
     system_env: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[Beside, ...] = ()
     store_url: str | None = None
+    takes_over: bool = False
 
 
 class Stack:
@@ -223,6 +225,8 @@ class Stack:
         return self._child("preparation", [
             sys.executable, "-m", "blocks.prepare", "--home", str(self.home.root), "--migration",
             self.plan.migration, "--pool", POOL,
+            *(["--own-server"] if self.is_own_server else []),
+            *(["--take-over"] if self.settings.takes_over else []),
         ], self.prefect_env())
 
     def _system_child(self, name: str) -> Child | None:

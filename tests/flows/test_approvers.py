@@ -11,7 +11,7 @@ import pytest
 
 from changeover import clock
 from changeover.domain.tokens import ApproverToken
-from changeover.site.prefect_api import FlowRun
+from changeover.site.prefect_rows import FlowRun
 from changeover.store import approvals, approver_tokens, audit, routing
 from changeover.store.admission import REFUSED
 from tests.integration.conftest import make_plan

@@ -282,3 +282,14 @@ def test_no_process_inherits_the_token_for_break_glass(
         finally:
             child.end()
         assert "OTHER=there" in said and "OWN=too" in said and TOKEN_VARIABLE not in said
+
+
+def test_flows_are_taken_over_in_a_server_of_its_own_or_when_it_is_said(tmp_path: Path) -> None:
+    """A new database takes the place of the old one; elsewhere they may be another home's."""
+    home, url = Home(tmp_path / "home"), "http://prefect.example:4200/api"
+    own = stack_of(home, 1, 2)
+    others = stack_of(home, 1, 2, prefect_url=url)
+    asked = stack_of(home, 1, 2, prefect_url=url, takes_over=True)
+    said = [[option for option in stack._preparation().command[-2:] if option.startswith("--")]
+            for stack in (own, others, asked)]
+    assert said == [["--own-server"], ["--pool"], ["--take-over"]]

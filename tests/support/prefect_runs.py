@@ -17,7 +17,8 @@ from changeover.domain.audit import Author
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
 from changeover.domain.routing import Change, Mode
 from changeover.observer.recovery import DURABLE_FLOWS
-from changeover.site.prefect_api import FlowRun, PrefectApi
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.prefect_rows import FlowRun
 from changeover.store import cutovers, rollbacks, routing
 from changeover.store.engine import Store
 from tests.support.prefect_database import seed

@@ -19,7 +19,8 @@ from typing import Any
 from changeover import clock
 from changeover.plan.model import Plan
 from changeover.site.home import Home
-from changeover.site.prefect_api import FlowRun, PrefectApi
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.prefect_rows import FlowRun
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench

@@ -16,7 +16,8 @@ from changeover import clock
 from changeover.domain.rollout import CutoverStatus
 from changeover.errors import Refused, Unreachable
 from changeover.observer.recovery import MOST_ATTEMPTS_FAILED, Recovery
-from changeover.site.prefect_api import FlowRun, PrefectApi
+from changeover.site.prefect_api import PrefectApi
+from changeover.site.prefect_rows import FlowRun
 from changeover.site.site import Site
 from changeover.store import cutovers, heartbeats, messages, rollbacks
 from changeover.store.engine import Store

@@ -16,20 +16,30 @@ import pytest
 from prefect import flow, tags
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from blocks import prepare
 from blocks.register import save_all
 from changeover import clock
 from changeover.domain.prefect_owner import own_name, tag
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import End
-from changeover.errors import InvalidInput, Refused
+from changeover.errors import InvalidInput, Refused, StoreError, Unreachable
 from changeover.observer import continuing
 from changeover.observer.carrying import describe_end
 from changeover.observer.recovery import Recovery
+from changeover.site import automations
 from changeover.site.elsewhere import by_store
 from changeover.site.home import STORE_VARIABLE, Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import carriers, cutovers, identity, plans, rollbacks
+from changeover.store import (
+    carriers,
+    cutovers,
+    heartbeats,
+    identity,
+    known_runs,
+    plans,
+    rollbacks,
+)
 from changeover.store.engine import Store
 from tasks import flow_runs
 from tests.integration.conftest import make_plan
@@ -235,6 +245,17 @@ def _prepare(shared: Prefect, side: Side, *options: str) -> subprocess.Completed
         cwd=ROOT, env=env, capture_output=True, text=True, timeout=20 * LONGEST_PAUSE, check=False)
 
 
+def _refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """Return why the preparation of Prefect failed."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def _up(shared: Prefect, side: Side, *options: str) -> subprocess.CompletedProcess[str]:
+    home = str(side.site.home.root)
+    return _prepare(shared, side, "--home", home, "--pool", "changeover", *options)
+
+
 def test_deploying_takes_nothing_from_another_database(
     shared: Prefect, sides: tuple[Side, Side], tmp_path: Path
 ) -> None:
@@ -242,17 +263,109 @@ def test_deploying_takes_nothing_from_another_database(
     first, _ = sides
     before = first.api.deployment_id("cutover/main")
     with database(tmp_path / "third", shared) as third:
-        refused = _prepare(shared, third, "--home", str(third.site.home.root), "--pool",
-                           "changeover")
-        assert refused.returncode == 1
-        assert "are of another database" in refused.stdout.splitlines()[-1]
+        refused = _refusal(_up(shared, third))
+        assert "are of another database" in refused and "--take-over" in refused
+        theirs = _refusal(_prepare(shared, third, "--pool", "changeover", "--elsewhere"))
+        assert "the workers of the work pool changeover are another database's" in theirs
         done = _prepare(shared, third, "--pool", "third", "--elsewhere")
         assert done.returncode == 0, done.stdout + done.stderr
+        assert own_name("cutover/main", third.id) in done.stdout
         third.api.forget_deployments()
         own = third.api.deployment_id("cutover/main")
         assert own and own != before and third.api.pool() == "third"
+        _asks_for_its_own_pool(shared, third)
     first.api.forget_deployments()
     assert first.api.deployment_id("cutover/main") == before
+
+
+def _asks_for_its_own_pool(shared: Prefect, third: Side) -> None:
+    """`changeover up` beside another database: without a worker, and with a pool of its own."""
+    assert "--no-worker" in _refusal(_up(shared, third))
+    third.site.home.save_settings({"migration": "bench", "has_worker": False})
+    shared.call("DELETE", "/work_pools/third")
+    assert "was deleted" in _refusal(_up(shared, third))
+    assert "nothing is taken over" in _refusal(_up(shared, third, "--take-over"))
+
+
+@pytest.mark.parametrize("option", ["--own-server", "--take-over"])
+def test_flows_of_a_database_that_is_gone_are_taken_over(
+    shared: Prefect, sides: tuple[Side, Side], tmp_path: Path, option: str
+) -> None:
+    """In the server of a home's own by itself: there is no other home. Elsewhere if one says so."""
+    with database(tmp_path / "third", shared) as third:
+        done = _up(shared, third, option)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert third.api.named("cutover/main")["tags"] == [tag(third.id)]  # type: ignore[index]
+
+
+def test_flows_without_a_tag_are_those_of_the_database_that_knows_their_runs(
+    shared: Prefect, sides: tuple[Side, Side]
+) -> None:
+    """They were deployed before the upgrade; one who has flows beside them uses those."""
+    first, second = sides
+    shared.deploy("cutover")
+    run = shared.start()
+    shared.set(run, "RUNNING")
+    assert second.api.deployment_id("cutover/main") != first.api.deployment_id("cutover/main")
+    usual = first.api.named("cutover/main")
+    assert usual and not usual["tags"] and run in first.api.begun("cutover")
+    assert known_runs.known(first.site.store, [run]) == set()
+    heartbeats.beat(first.site.store, f"flow:{run}", pid=1, detail="", now=clock.now())
+    assert known_runs.known(first.site.store, [run, "another"]) == {run}
+    assert not _is_beside(shared, first)
+    assert _is_beside(shared, second)
+    shared.set(run, "CANCELLED")
+
+
+def _is_beside(shared: Prefect, side: Side) -> bool:
+    """Whether `changeover deploy` would give flows names of their own."""
+    with temporary_settings({PREFECT_API_URL: shared.url}), pytest.MonkeyPatch.context() as patch:
+        patch.setenv(STORE_VARIABLE, side.site.home.store_url)
+        return prepare._Asked(
+            None, "bench", "machines", "process", is_elsewhere=True, variables={},
+            is_own_server=False, takes_over=False).is_beside
+
+
+def test_a_run_without_a_tag_is_brought_back_by_the_database_that_knows_it(
+    shared: Prefect, sides: tuple[Side, Side]
+) -> None:
+    """The other one's observer sees it in the same deployment, as long as that has no tag."""
+    first, second = sides
+    shared.deploy("rollback")
+    shared.undeploy(own_name("rollback/main", second.id))
+    run = shared.start("rollback", state="CRASHED")
+    heartbeats.beat(first.site.store, f"flow:{run}", pid=1, detail="", now=clock.now())
+    due = after(shared, run, 6)
+    assert not [done for done in second.recovery.sweep(due) if "scheduled again" in done]
+    assert shared.run(run).state_type == "CRASHED"
+    first.recovery.sweep(due)
+    assert shared.run(run).state_name == "Recovering"
+    shared.deploy("rollback", own_name("main", second.id), tags=[tag(second.id)])
+
+
+def test_an_automation_of_another_database_is_not_replaced(
+    shared: Prefect, sides: tuple[Side, Side]
+) -> None:
+    """Its name has the migration's only; also one that has no tag, by the flow that it starts."""
+    first, second = sides
+    ids = [automations.ids_of(each.api, "") for each in sides]
+    theirs, mine = (automations.automations("bench", each, "acme.alert") for each in ids)
+    shared.post("/automations/", theirs[0])
+    for _ in range(2):
+        with pytest.raises(Refused, match="is of another database"):
+            automations.apply(second.api, mine)
+        assert automations.apply(first.api, theirs) == ["replaced bench: roll back on acme.alert"]
+
+
+def test_a_store_that_is_away_makes_prefect_unreachable(
+    shared: Prefect, sides: tuple[Side, Side]
+) -> None:
+    """Whoever asks Prefect expects that, and nothing of the store."""
+    def away() -> str:
+        raise StoreError("it is away")
+
+    with pytest.raises(Unreachable, match="it is away"):
+        PrefectApi(shared.url, timeout=60, owner=away).deployment_id("cutover/main")
 
 
 def _elsewhere(side: Side, folder: Path) -> Site:
