@@ -125,7 +125,8 @@ class PrefectApi:
         """Return the ids of the newest runs of the deployment `FLOW/main` that ever began."""
         rows = self._call("POST", "/flow_runs/filter", {
             "flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": ["main"]}},
-            "flow_runs": {"start_time": {"is_null_": False}}, "sort": "START_TIME_DESC", "limit": 100})
+            "flow_runs": {"start_time": {"is_null_": False}},
+            "sort": "START_TIME_DESC", "limit": 100})
         return [str(row["id"]) for row in rows]
 
     def forget_deployments(self) -> None:
@@ -210,10 +211,7 @@ class PrefectApi:
             "limit": 200,
         })
         return [flow_run(row, ids[row["deployment_id"]]) for row in rows
-                if not self._is_foreign(row.get("tags") or ())]
-
-    def _is_foreign(self, tags: Sequence[str]) -> bool:
-        return bool(owner_in(tags)) and is_foreign(tags, self.owner())
+                if not (owner_in(tags := row.get("tags") or ()) and is_foreign(tags, self.owner()))]
 
     def run(self, run_id: str) -> FlowRun | None:
         """Return a flow run, or None when there is none with this id."""
