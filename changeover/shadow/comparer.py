@@ -69,11 +69,12 @@ class Comparer:
     async def _compare(self, comparing: Comparing, asked: Asked) -> None:
         try:
             found = await comparing.compare(asked.exchange, saves_answers=asked.saves_answers)
-        # one odd exchange must not end the process; it is counted and logged
+            self._pipe.send(Found(asked.number, found))
+        # one odd exchange, or an answer that cannot be sent, must not end the process or leave the
+        # reader waiting; it is counted and logged
         except Exception:
             LOG.exception("an exchange could not be compared")
-            found = "dropped: not comparable"
-        self._pipe.send(Found(asked.number, found))
+            self._pipe.send(Found(asked.number, "dropped: not comparable"))
 
 
 def main() -> int:

@@ -104,7 +104,8 @@ class Helpers:
     def __init__(self, work: Work, starts: tuple[str, ...] = COMMAND) -> None:
         self._some_ready = asyncio.Event()
         self._paused = ""
-        self._all = [_Helper(work, starts, self._note) for _ in range(work.among)]
+        self._all = [_Helper(work, starts, self._note, lambda: self._paused)
+                     for _ in range(work.among)]
 
     @property
     def text(self) -> str:
@@ -122,7 +123,7 @@ class Helpers:
         if why != self._paused:
             self._paused = why
             for one in self._all:
-                one.pipe.send(Paused(why))
+                one.tell()
 
     async def compare(self, exchange: Exchange, *, saves_answers: bool) -> Compared | str:
         """Have an exchange compared by the process with the least work."""
@@ -142,7 +143,7 @@ class Helpers:
             for one in self._all:
                 # one that cannot be started must not keep the others from it
                 try:
-                    await one.look(self._paused)
+                    await one.look()
                 except OSError as error:
                     LOG.error("a process that compares cannot be started: %s", error)
             await asyncio.sleep(LOOK_SECONDS)
@@ -166,12 +167,14 @@ class _Helper:
     """One process that compares."""
 
     def __init__(
-        self, work: Work, starts: tuple[str, ...], changed: Callable[[], None]
+        self, work: Work, starts: tuple[str, ...], changed: Callable[[], None],
+        paused: Callable[[], str],
     ) -> None:
-        self._work, self._starts, self._changed = work, starts, changed
+        self._work, self._starts, self._changed, self._paused = work, starts, changed, paused
         self.process: subprocess.Popen[bytes] | None = None
         self.pipe = Pipe(lambda message: None, lambda: None)
-        self.is_ready = False
+        self.is_ready = self._has_work = False
+        self._reasons: set[str] = set()
         self.waiting: dict[int, asyncio.Future[Compared | str]] = {}
         self._number = self._silent = 0
 
@@ -181,13 +184,20 @@ class _Helper:
         number = self._number
         answer: asyncio.Future[Compared | str] = asyncio.get_running_loop().create_future()
         self.waiting[number] = answer
-        self.pipe.send(Asked(number, exchange, saves_answers))
         try:
+            self.pipe.send(Asked(number, exchange, saves_answers))
             return await answer
         finally:
             self.waiting.pop(number, None)
 
-    async def look(self, paused: str) -> None:
+    def tell(self) -> None:
+        """Say whether copies may be sent now; one that begins is told after its work."""
+        if self._has_work:
+            why = self._paused()
+            self._reasons.add(why)
+            self.pipe.send(Paused(why))
+
+    async def look(self) -> None:
         """Start the process unless it runs; end it when it says nothing for long."""
         if self.process is not None and self.process.poll() is None:
             self._silent += 1
@@ -200,9 +210,10 @@ class _Helper:
                       self.process.returncode)
         # the end of its socket may not have been read yet
         self._lose(self.pipe)
-        await self._start(paused)
+        await self._start()
 
-    async def _start(self, paused: str) -> None:
+    async def _start(self) -> None:
+        self._has_work = False
         ours, its = socketpair()
         try:
             # what it has to say goes where our own log goes; its input is its end of the pair
@@ -217,7 +228,9 @@ class _Helper:
         self._silent = 0
         await pipe.open(ours)
         pipe.send(self._work)
-        pipe.send(Paused(paused))
+        self._has_work = True
+        # as it is now: it may have changed since the process was started
+        self.tell()
 
     async def end(self, deadline: float) -> None:
         """Wait until it has ended, and kill it when it does not."""
@@ -234,6 +247,10 @@ class _Helper:
             answer = self.waiting.get(said.number)
             if answer is not None and not answer.done():
                 answer.set_result(said.found)
+            # it answers at once, and so would get nearly everything
+            is_paused = isinstance(said.found, str) and said.found in self._reasons
+            if is_paused and not self._paused():
+                self.tell()
         elif not self.is_ready:
             self.is_ready = True
             self._changed()

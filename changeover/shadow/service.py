@@ -277,6 +277,8 @@ class Shadow:
                 if part:
                     counts["dropped: not storable"] += 1
                     parts = parts or [[]]
+                else:
+                    self.counts.update(counts)
 
     async def _follow(self) -> None:
         self.state = await asyncio.to_thread(routing.read, self.site.store, self.site.migration)

@@ -16,6 +16,8 @@ _LOCKED = ("database is locked", "lock timeout", "canceling statement due to loc
 
 # not of what we ask, but of who asks and when: a right that is missing, a standby that only reads
 _REFUSED = ("42501", "25006")
+# of the server, which ends what says nothing or takes too long; the program may have stood still
+_ENDED = ("25P03", "25P04")
 
 
 @contextmanager
@@ -43,6 +45,12 @@ def clear_errors(url: URL, who: Callable[[], str] = str) -> Iterator[None]:
                 f"the database refuses it: {_one_line(str(error.orig))}", where=_shown(url),
                 next_step="Give the role its rights (`changeover store grants` prints them), or "
                 "see why the database is read-only",
+            ) from error
+        if getattr(error.orig, "sqlstate", None) in _ENDED:
+            raise StoreError(
+                f"the database ended the transaction: {_one_line(str(error.orig))}",
+                where=_shown(url),
+                next_step="Nothing was changed here: do it again, and see what made it stand still",
             ) from error
         if _is_programming_fault(error):
             raise

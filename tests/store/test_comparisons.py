@@ -7,18 +7,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from changeover.analysis.window import SHADOW
 from changeover.cli.compare import as_text
 from changeover.comparison.answers import Answer
 from changeover.comparison.noise import Judgement
 from changeover.domain.comparisons import FURTHER, LONGEST_PLACE, Compared, Example
+from changeover.errors import StoreError
 from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.model import Plan
 from changeover.shadow import scores
 from changeover.shadow.judging import Answers, Asked, Judge
 from changeover.store import comparisons, divergences, plans, retention, samples
 from changeover.store.engine import Store
+from tests.support.processes import wait_for
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 PLAN = Plan.model_validate({
@@ -353,3 +356,21 @@ def test_rules_are_told_beside_what_they_hide(store: Store) -> None:
     told = {place["place"]: place["rules"] for place in found.as_data()["places"]}
     assert told == {"$.eta": ("ignore: $.eta (ana: clocks differ)",), "$.other": ()}
     assert "  ignored in 1 answers\n  rule ignore: $.eta (ana: clocks differ)" in as_text(found, 20)
+
+
+@pytest.mark.postgres
+def test_a_transaction_that_the_server_ends_is_tried_again(shop: Store) -> None:
+    """It stood still, and is no fault of what was written: nothing of it is dropped."""
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("one writer, in this process")
+    lives = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    with pytest.raises(StoreError, match="ended the transaction"), shop.begin() as session:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 20"))
+
+        def has_ended() -> bool:
+            with shop.read() as other:
+                return not other.scalar(lives, {"pid": pid})
+
+        wait_for(has_ended, what="the server ends it")
+        session.execute(text("SELECT 1"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,11 +17,16 @@ import psutil
 import pytest
 
 from changeover import clock
+from changeover.domain.comparisons import Compared
 from changeover.domain.routing import Mode
 from changeover.plan.model import Plan
 from changeover.shadow import helpers
+from changeover.shadow.comparer import Comparer
+from changeover.shadow.comparing import Comparing, Work
 from changeover.shadow.helpers import ENDED, Helpers, wanted
+from changeover.shadow.pipes import Pipe
 from changeover.shadow.service import Shadow
+from changeover.shadow.tap import Exchange
 from changeover.store import divergences, heartbeats, plans
 from changeover.store.engine import Store
 from tests.integration.shadow.test_working import (
@@ -35,6 +42,7 @@ from tests.integration.shadow.test_working import (
 from tests.support.processes import running, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.anyio]
+BUSY = "dropped: host busy"
 
 
 @pytest.fixture
@@ -74,6 +82,17 @@ async def compared_by(
         assert isinstance(crew, Helpers)
         await until(lambda: crew.text == f"{number} of {number} processes compare")
         yield shadow, crew, candidate
+
+
+@asynccontextmanager
+async def working(crew: Helpers, candidate: System) -> AsyncIterator[None]:
+    """Run processes until they are ready, and a candidate that answers."""
+    candidate.may_answer.set()
+    run = asyncio.create_task(crew.run())
+    await until(lambda: crew.text == "2 of 2 processes compare")
+    yield
+    run.cancel()
+    await crew.close()
 
 
 def sent_to(crew: Helpers) -> list[int]:
@@ -166,6 +185,62 @@ async def test_all_stop_sending_after_a_rollback(store: Store, tmp_path: Path) -
         await until(lambda: counts(store).get("compared") == 8)
         await until(lambda: counts(store).get("dropped: not shadowing") == 12)
         assert len(candidate.asked) == 8
+
+
+async def test_one_that_begins_is_told_what_holds_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when copies stop between its start and its first message, and may be sent again."""
+    opened, starts, crews = Pipe.open, [], []
+
+    async def opening(pipe: Pipe, end: socket.socket) -> None:
+        await opened(pipe, end)
+        starts.append(pipe)
+        crews[0].pause(BUSY)
+
+    monkeypatch.setattr(Pipe, "open", opening)
+    async with system() as candidate:
+        crew = Helpers(Work(plan_by(candidate.url, 2), among=2))
+        crews.append(crew)
+        async with working(crew, candidate):
+            assert await crew.compare(EXCHANGE, saves_answers=False) == BUSY
+            crew.pause("")
+            for _ in range(4):
+                assert isinstance(await crew.compare(EXCHANGE, saves_answers=False), Compared)
+    assert len(starts) == 2
+
+
+async def test_one_that_does_not_know_that_copies_may_be_sent_is_told_again() -> None:
+    """It answers at once, so that it would get nearly all exchanges, and drop them."""
+    async with system() as candidate:
+        crew = Helpers(Work(plan_by(candidate.url, 2), among=2))
+        async with working(crew, candidate):
+            crew.pause(BUSY)
+            crew.pause("")
+            for one in crew._all:
+                one.pipe.send(helpers.Paused(BUSY))
+            found = [await crew.compare(EXCHANGE, saves_answers=False) for _ in range(6)]
+        assert BUSY in found
+        assert all(isinstance(each, Compared) for each in found[2:])
+
+
+async def test_an_answer_that_cannot_be_sent_has_an_outcome(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader would wait for it for ever."""
+
+    async def unsendable(self: Comparing, exchange: Exchange, *, saves_answers: bool) -> Any:
+        return lambda: None
+
+    monkeypatch.setattr(Comparing, "compare", unsendable)
+    said: list[Any] = []
+    pipe = Pipe(said.append, lambda: None)
+    ours, its = socket.socketpair()
+    await pipe.open(ours)
+    work = asyncio.create_task(Comparer().run(its))
+    pipe.send(Work(plan_by("http://127.0.0.1:1", 1)))
+    pipe.send(helpers.Asked(1, EXCHANGE, False))
+    await until(lambda: helpers.Found(1, "dropped: not comparable") in said)
+    pipe.close()
+    await work
 
 
 async def test_the_limit_of_a_system_holds_for_all_of_them(store: Store, tmp_path: Path) -> None:

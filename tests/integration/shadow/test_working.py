@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -334,3 +335,21 @@ def of(number: int, body: bytes = b'{"a":2}') -> Compared:
     return Judge.of(None, None, today=clock.now().date()).judge(
         Asked(clock.now(), "GET /a", str(number)), saves_answers=False,
         answers=Answers(Answer(200, headers, b'{"a":1}'), Answer(200, headers, body)))
+
+
+async def test_counts_without_a_comparison_wait_when_they_cannot_be_stored(
+    store: Store, tmp_path: Path
+) -> None:
+    """They are not lost with the attempt."""
+    async with shadowing(plan_of("http://127.0.0.1:1"), store, tmp_path) as shadow:
+        writes, shadow._writes = shadow._writes, _Broken()
+        await shadow._write([], Counter({"seen": 2}))
+        shadow._writes = writes
+        assert shadow.counts["seen"] == 2
+
+
+class _Broken:
+    """A writer that fails as nobody foresaw."""
+
+    def do(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("broken")
