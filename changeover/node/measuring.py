@@ -16,8 +16,8 @@ from changeover.gateway.hosts import hosts_of
 from changeover.gateway.long_connections import was_ended
 from changeover.node.card import Card
 from changeover.node.judging import Judging
-from changeover.node.late import Late
 from changeover.observer.accumulate import Accumulator
+from changeover.observer.late import Late
 from changeover.observer.position import Position, earlier
 from changeover.observer.seconds import Seconds
 from changeover.observer.slice_log import SliceLog
@@ -25,8 +25,6 @@ from changeover.observer.throttle import Throttle
 from changeover.observer.unsaved import Unsaved
 from changeover.plan.subsets import subsets_read
 from changeover.site.site import Site
-from changeover.store import late_sums
-from changeover.store.covering import MINUTE
 
 LOG = logging.getLogger("changeover.node")
 
@@ -63,7 +61,7 @@ class Measuring:
             first=first, subsets=subsets_read(site.plan), gateway=self._name)
         self._seconds, self._throttle = Seconds(), Throttle()
         self._must_reopen, self._summed = False, 0
-        self._late = Late(files.root / "late.json")
+        self._late = Late(site, files.root / "late.json")
         self.is_new = threading.Event()
         """Set when there is something to send."""
 
@@ -130,26 +128,12 @@ class Measuring:
         Raises:
             StoreError: The store cannot be written.
         """
-        until, oldest = self._summed, self._unsaved.oldest
-        self._late.note(oldest)
-        try:
-            self._unsaved.save(self._site.store, self._site.migration)
-        finally:  # also when the store took a part only
-            self._late.note(oldest)
+        until = self._summed
+        self._late.save(self._unsaved)
         self._card.measured_until = until
-        if self._late.is_due:
-            self._sum_up_late()
-            self._late.done()
+        self._late.sum_up_when_due()
         if self._throttle.is_due("slices", SLICES_SECONDS):
             self.slices.save()
-
-    def _sum_up_late(self) -> None:
-        """Sum up the minutes anew that may lack seconds which came late."""
-        if self._late.since is None:
-            return
-        span = range(self._late.since // MINUTE * MINUTE, int(time.time()))
-        number = late_sums.sum_up(self._site.store, self._site.migration, self._name, span)
-        LOG.info("minutes that were summed up without what came late, summed anew: %d", number)
 
     def finish(self) -> None:
         """Count and send the last requests, after Envoy has ended.
@@ -162,4 +146,4 @@ class Measuring:
         self.save()
         self.slices.save()
         # not forgotten: who sums at this moment may be without them, and the next start is not
-        self._sum_up_late()
+        self._late.sum_up()

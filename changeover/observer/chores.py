@@ -15,6 +15,7 @@ from changeover.domain.procedures import of_cutover
 from changeover.errors import StoreError, Unreachable
 from changeover.gateway.rewritten_files import RewrittenFiles
 from changeover.notify import outbox
+from changeover.observer.late import Late
 from changeover.observer.recovery import Recovery
 from changeover.observer.standing_table import StandingTable
 from changeover.observer.throttle import LogOnce, Throttle
@@ -141,22 +142,26 @@ class Chores:
                 self._log.fine("checkpoints", "the store's log is copied again")
 
     def of_upkeep(
-        self, stop: threading.Event, stored_until: Callable[[], int]
+        self, stop: threading.Event, stored_until: Callable[[], int], late: Late
     ) -> list[tuple[str, Callable[[], None]]]:
         """Return the parts that keep the store and Envoy's files in order; see `keep_house`."""
-        return [("housekeeping", lambda: self.keep_house(stop, stored_until)),
+        return [("housekeeping", lambda: self.keep_house(stop, stored_until, late)),
                 ("certificates", lambda: self.watch_certificates(stop)),
                 ("checkpoints", lambda: self.copy_store_log(stop))]
 
-    def keep_house(self, stop: threading.Event, stored_until: Callable[[], int]) -> None:
+    def keep_house(
+        self, stop: threading.Event, stored_until: Callable[[], int], late: Late
+    ) -> None:
         """Sum up and remove old measurements until `stop`: of hundreds of gateways it takes long.
 
         Args:
             stop: Ends it.
             stored_until: Returns the second up to which this machine's own seconds are in the
                 store. A minute that is summed up without them would stay so.
+            late: Those that came after another observer had summed up their minutes.
         """
         while not stop.wait(HOUSE_TICK_SECONDS):
+            self._try("minutes lack what came late", late.sum_up_when_due)
             until = stored_until()
             # nothing is known right after a start
             if until and self._throttle.is_due("housekeeping", HOUSE_SECONDS):
@@ -184,10 +189,12 @@ class Chores:
         store, migration = self._site.store, self._site.migration
         retention, now = self._site.plan.retention, clock.now()
         # summed up first: what is removed afterwards lives on in the sums
-        samples.rollup(store, migration, now=min(now, clock.from_timestamp(stored_until)))
+        until = min(now, clock.from_timestamp(stored_until))
+        samples.rollup(store, migration, now=until)
         hours.rollup(store, migration, now=now)
         samples.prune(store, migration, retention, now=now)
-        BucketSums(store, migration).sum_up(now)
+        # what is sent again after a kill would replace a sum that begins where it does
+        BucketSums(store, migration).sum_up(until)
         slices.prune(store, migration, before=int((now - retention.minutes).timestamp()))
         health_results.prune(store, migration, before=now - retention.health)
         active = cutovers.active(store, migration)

@@ -31,6 +31,7 @@ from changeover.observer.chores import Chores
 from changeover.observer.evidence import TriggerEvidence
 from changeover.observer.fast_watch import FastWatch
 from changeover.observer.following import announce_left_behind
+from changeover.observer.late import Late
 from changeover.observer.nodes import Nodes
 from changeover.observer.own_moves import NodesMoves
 from changeover.observer.polling import SourcePolls
@@ -91,7 +92,7 @@ class Observer:
         self.back_pressure = BackPressure(site, self.traffic, self.log)
         self.chores = Chores(site, api, self.log)
         self.standings = Standings(site, self.sources)
-        self.unsaved = Unsaved()
+        self.unsaved, self._late = Unsaved(), Late(site, site.home.gateway_files.root / "late.json")
         self.acting = Acting(self.traffic, self.unsaved, self.log)
         self.memory, self._lock = TriggerMemory(site), threading.Lock()
         self._position = Position(site.home.gateway_files.root / "observer.json")
@@ -137,7 +138,7 @@ class Observer:
             ("messages", lambda: self.chores.deliver_messages(self.stop)),
             ("way back", lambda: self.chores.watch_way_back(self.stop)),
             *telling.parts(self.site, self.chores.api, self.log, self.stop),
-            *self.chores.of_upkeep(self.stop, self._stored_until),
+            *self.chores.of_upkeep(self.stop, self._stored_until, self._late),
             ("back-pressure", lambda: self.back_pressure.watch(self.stop)),
             *([("baseline", self._watch_baseline)] if self.plan.cutover.disable_baseline else []),
             ("back-pressure's levers", lambda: self.back_pressure.work_off(self.stop)),
@@ -153,7 +154,7 @@ class Observer:
                 self.log.run("rollback", self._roll_back)
             self.log.run("processes", self._meter)
             self.log.run("log rotation", self._rotate)
-        self.log.run("last samples", lambda: self.unsaved.save(self.store, self.site.migration))
+        self.log.run("last samples", lambda: self._late.save(self.unsaved))
         self.log.run("last sums by bucket", self.slices.save)
         self.log.run("last messages", lambda: self.traffic.notices.flush(
             self.store, self.site.migration))
@@ -304,7 +305,7 @@ class Observer:
             self.log.problem(otherwise, f"{otherwise} because {error}")
 
     def _save(self) -> None:
-        self.unsaved.save(self.store, self.site.migration)
+        self._late.save(self.unsaved)
         self.traffic.save()
 
     def _save_triggers(self) -> None:

@@ -20,6 +20,7 @@ from changeover.store.samples import (
     summed_up_until,
     write_in,
 )
+from changeover.store.summing import lock_sums
 
 WAITS = timedelta(minutes=15)
 """An hour is summed up so long after its end: what a candidate that hung was compared with by then
@@ -56,6 +57,8 @@ def _sum_up(store: Store, migration: str, start: int) -> None:
     """Sum up one hour in one transaction, which reads its minutes."""
     span = range(start, start + HOUR)
     with store.begin(is_durable=False) as session:
+        # what comes late is added to its minute, and then its hour is deleted: not in between
+        lock_sums(session, migration)
         systems: dict[str, list[Sample]] = defaultdict(list)
         for minute in read_rows(session, migration, None, MINUTE, span=span):
             systems[minute.system].append(minute)

@@ -8,16 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Row,
-    Select,
-    String,
-    Text,
-    cast,
-    func,
-    select,
-)
+from sqlalchemy import BigInteger, Row, Select, String, Text, cast, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from changeover import clock
@@ -41,6 +32,7 @@ from changeover.store.covering import HOUR, MINUTE, SECOND, SIZES, covering
 from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store
 from changeover.store.measured import COMPARED, document, opened_text
+from changeover.store.summing import lock_sums
 from changeover.store.upserts import replace_in
 
 
@@ -70,8 +62,8 @@ KEY = ("migration", "system", "resolution", "at", "gateway")
 SAMPLED = (str(System.BASELINE), str(System.CANDIDATE), GATEWAY, SHADOW)
 """All names under which there are samples. One by one each is found by the primary key; together
 every row of the migration would be looked at."""
-MINUTES_AT_ONCE = 5
-"""Minutes that one transaction sums."""
+MINUTES_AT_ONCE, GATEWAYS_AT_ONCE = 5, 20
+"""Minutes that one transaction sums, and of how many gateways rows are in memory at a time."""
 PRUNED_AT_ONCE = 2_000
 """Rows that one transaction deletes: nobody else waits for long."""
 
@@ -95,30 +87,41 @@ def rollup(store: Store, migration: str, *, now: datetime) -> int:
         start = _first_open_minute(session, migration)
     written = 0
     while start is not None and start < end:
-        until = min(end, start + MINUTES_AT_ONCE * MINUTE)
-        written += _rollup(store, migration, start, until)
+        number, until = _rollup(store, migration, start, end)
+        written += number
         # read anew: an hour without any second is left out at once
         with store.read() as session:
             start = _next_second(session, migration, until)
     return written
 
 
-def _rollup(store: Store, migration: str, start: int, end: int) -> int:
-    """Sum the minutes of [start, end) in one transaction.
+def _rollup(store: Store, migration: str, start: int, end: int) -> tuple[int, int]:
+    """Sum the first minutes of [start, end) in one transaction; return how many, and up to where.
 
     The seconds are read in it: a comparison that is stored meanwhile would be in neither sum.
     """
     with store.begin(is_durable=False) as session:
-        groups: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
-        for sample in _rows(session, _Part(migration, None, 1, start, end)):
-            minute = sample.at // MINUTE * MINUTE
-            groups[sample.gateway, sample.system, minute].append(sample)
-        minutes = [
-            replace(_sum(system, at, MINUTE, group), gateway=gateway)
-            for (gateway, system, at), group in groups.items()
-        ]
-        write_in(session, migration, minutes)
-    return len(minutes)
+        lock_sums(session, migration)
+        names = _gateways(session, migration, start, start + MINUTES_AT_ONCE * MINUTE)
+        # of many gateways a minute at a time: whoever waits for the lock must not wait for long
+        minutes = max(1, min(MINUTES_AT_ONCE, GATEWAYS_AT_ONCE // max(1, len(names))))
+        end, written = min(end, start + minutes * MINUTE), 0
+        for first in range(0, len(names), GATEWAYS_AT_ONCE):
+            groups: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
+            some = tuple(names[first:first + GATEWAYS_AT_ONCE])
+            for sample in _rows(session, _Part(migration, None, SECOND, start, end, some)):
+                groups[sample.gateway, sample.system, sample.at // MINUTE * MINUTE].append(sample)
+            write_in(session, migration, [
+                replace(_sum(system, at, MINUTE, group), gateway=gateway)
+                for (gateway, system, at), group in groups.items()])
+            written += len(groups)
+    return written, end
+
+
+def _gateways(session: Session, migration: str, start: int, end: int) -> list[str]:
+    """Return the gateways that have seconds in [start, end)."""
+    part = _Part(migration, None, SECOND, start, end)
+    return sorted(session.scalars(_select((SampleRow.gateway,), part).order_by(None).distinct()))
 
 
 def _next_second(session: Session, migration: str, after: int) -> int | None:
@@ -283,6 +286,7 @@ class _Part:
     resolution: int
     start: int
     end: int | None = None
+    gateways: tuple[str, ...] = ()  # none: all
 
 
 Reader = Callable[[Session, _Part], list[Sample]]
@@ -294,10 +298,14 @@ def _rows(session: Session, part: _Part) -> list[Sample]:
 
 
 def read_rows(
-    session: Session, migration: str, system: str | None, resolution: int, *, span: range
+    session: Session, migration: str, system: str | None, resolution: int, *, span: range,
+    of: tuple[str, ...] = (),
 ) -> list[Sample]:
-    """Return a system's rows, or all, of one resolution that began in a span, oldest first."""
-    return _rows(session, _Part(migration, system, resolution, span.start, span.stop))
+    """Return a system's rows, or all, of one resolution that began in a span, oldest first.
+
+    `of`: Of these gateways only; empty: of all.
+    """
+    return _rows(session, _Part(migration, system, resolution, span.start, span.stop, of))
 
 
 def _compared_rows(session: Session, part: _Part) -> list[Sample]:
@@ -326,6 +334,8 @@ def _select(columns: Sequence[Any], part: _Part) -> Select[Any]:
     conditions.append(SampleRow.system.in_(names))
     if part.end is not None:
         conditions.append(SampleRow.at < part.end)
+    if part.gateways:
+        conditions.append(SampleRow.gateway.in_(part.gateways))
     return select(*columns).where(*conditions).order_by(SampleRow.at)
 
 
