@@ -72,7 +72,7 @@ def _rank(item: pytest.Item) -> int:
 
 def _minutes(item: pytest.Item) -> float:
     """Return what the file takes on a quiet machine, as far as it says so."""
-    return float(getattr(getattr(item, "module", None), "MINUTES", 0))
+    return float(getattr(getattr(item, "module", None), "TAKES_MINUTES", 0))
 
 
 @pytest.hookimpl(trylast=True)

@@ -17,7 +17,7 @@ from tests.support.migration import Migration
 from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
-MINUTES = 5
+TAKES_MINUTES = 5
 EXAMPLE = "agents"
 
 

@@ -24,7 +24,7 @@ from tests.support.migration import Migration
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
-MINUTES = 10
+TAKES_MINUTES = 10
 EXAMPLE = "chat"
 ANSWERS = 40
 """Answers before a fault begins: a second or two of this example's users."""

@@ -25,7 +25,7 @@ from tests.support.migration import Migration
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
-MINUTES = 7
+TAKES_MINUTES = 7
 EXAMPLE, ENVIRONMENT = "documents", "testing"
 SWITCHED = ("enable_ai_nodes", "enable_umi_ocr", "enable_llm_processing")
 RED_LINE = 2048 * 10**6

@@ -10,7 +10,7 @@ from tests.support.migration import Migration, demonstrate
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
-MINUTES = 2
+TAKES_MINUTES = 2
 EXAMPLE = "metadata"
 
 

@@ -18,7 +18,7 @@ from tests.support.migration import Migration
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
-MINUTES = 8
+TAKES_MINUTES = 8
 EXAMPLE = "ocr"
 
 

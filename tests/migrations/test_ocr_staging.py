@@ -22,7 +22,7 @@ from tests.support.processes import running as process
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
-MINUTES = 2
+TAKES_MINUTES = 2
 EXAMPLE = "ocr"
 SUITES = ("infrastructure", "unit", "pipeline", "performance", "compatibility", "security")
 

@@ -14,7 +14,7 @@ from examples.chat.load import STRICT
 from tests.support.migration import demonstrate
 
 pytestmark = pytest.mark.integration
-MINUTES = 7
+TAKES_MINUTES = 7
 
 
 def test_five_weeks_of_agents_end_promoted_and_no_issue_is_lost(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ ONCE = ('grep -qsx "$CHANGEOVER_IDEMPOTENCY_KEY" {keys} || '
         '{{ echo "$CHANGEOVER_IDEMPOTENCY_KEY" >> {keys}; echo {name} >> {acts}; }}')
 """A lever that refuses to act twice for one occasion, as systems can."""
 STAGE = "gradual-50"
-MINUTES = 1
+TAKES_MINUTES = 1
 
 
 def plan_of(folder: Path, timeout: str = "30s") -> Plan:
