@@ -10,9 +10,7 @@ for itself (USS) at the end. Exit code 0: measured, 2: wrk is missing.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import shutil
 import statistics
 import sys
 import tempfile
@@ -22,7 +20,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.gateway import bare, make_plan, measure
+from benchmarks.gateway import Round, bare, in_turns, make_plan, options_of
 from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
@@ -74,35 +72,21 @@ def subjects(folder: Path) -> Iterator[dict[str, Subject]]:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    for name, default in (("--rounds", 5), ("--seconds", 3), ("--connections", 32)):
-        parser.add_argument(name, type=int, default=default)
-    options = parser.parse_args()
-    if shutil.which("wrk") is None:
-        print("wrk is missing: install Debian's package wrk", file=sys.stderr)
-        return 2
+    given = options_of(__doc__)
     with tempfile.TemporaryDirectory(prefix="changeover-bench-") as name:
         folder = Path(name)
         with subjects(folder) as asked:
             for what, text in (("GET", GET), ("100 kB in chunks", CHUNKS)):
                 script = folder / "requests.lua"
                 script.write_text(text)
-                _show(what, asked, script, options)
+                _show(what, in_turns(asked, script, given))
             for each, (_, process) in asked.items():
                 print(f"{each:10} {process.memory_full_info().uss / 1e6:6.1f} MB for itself")
     return 0
 
 
-def _show(
-    what: str, asked: dict[str, Subject], script: Path, options: argparse.Namespace
-) -> None:
-    cpu: dict[str, list[float]] = {name: [] for name in asked}
-    for subject in asked.values():
-        measure(subject, script, 1, options.connections)
-    for number in range(options.rounds):
-        for name in list(asked)[::1 if number % 2 else -1]:
-            found = measure(asked[name], script, options.seconds, options.connections)
-            cpu[name].append(found.cpu)
+def _show(what: str, found: dict[str, list[Round]]) -> None:
+    cpu = {name: [each.cpu for each in rounds] for name, rounds in found.items()}
     ratios = [mine / other for mine, other in zip(cpu["limit"], cpu["no limit"], strict=True)]
     print(f"{what:17} CPU a request {statistics.median(cpu['no limit']):7.1f} µs without, "
           f"{statistics.median(cpu['limit']):7.1f} µs with a limit: "

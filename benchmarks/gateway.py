@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,21 +153,46 @@ def _cpu(process: psutil.Process) -> float:
     return sum(sum(member.cpu_times()[:2]) for member in family)
 
 
-def run(rounds: int, seconds: int, connections: int) -> dict[str, list[Round]]:
-    """Measure all proxies in turn; the order turns with every round."""
+def options_of(document: str | None) -> argparse.Namespace:
+    """Return `rounds`, `seconds` and `connections`; exit with 2 when wrk is missing.
+
+    Args:
+        document: What the benchmark is about, in its first line.
+    """
+    options = argparse.ArgumentParser(description=(document or "").split("\n")[0])
+    for name, default in (("--rounds", 5), ("--seconds", 3), ("--connections", 32)):
+        options.add_argument(name, type=int, default=default)
+    given = options.parse_args()
+    if shutil.which("wrk") is None:
+        print("wrk was not found; install it (Debian: apt install wrk)", file=sys.stderr)
+        sys.exit(2)
+    return given
+
+
+def in_turns(
+    asked: Mapping[str, tuple[str, psutil.Process]], script: Path, given: argparse.Namespace
+) -> dict[str, list[Round]]:
+    """Measure all in turn, after one second each that does not count.
+
+    The order turns with every round.
+    """
+    for subject in asked.values():
+        measure(subject, script, 1, given.connections)
+    found: dict[str, list[Round]] = {name: [] for name in asked}
+    for number in range(given.rounds):
+        for name in list(asked)[::1 if number % 2 else -1]:
+            found[name].append(measure(asked[name], script, given.seconds, given.connections))
+    return found
+
+
+def run(given: argparse.Namespace) -> dict[str, list[Round]]:
+    """Measure all proxies."""
     with tempfile.TemporaryDirectory(prefix="changeover-bench-") as name:
         directory = Path(name)
         script = directory / "users.lua"
         script.write_text(USERS)
-        with subjects(directory) as urls:
-            for subject in urls.values():
-                measure(subject, script, 1, connections)
-            found: dict[str, list[Round]] = {name: [] for name in urls}
-            for number in range(rounds):
-                order = list(urls) if number % 2 else list(urls)[::-1]
-                for name in order:
-                    found[name].append(measure(urls[name], script, seconds, connections))
-    return found
+        with subjects(directory) as asked:
+            return in_turns(asked, script, given)
 
 
 def report(found: dict[str, list[Round]]) -> bool:
@@ -196,15 +221,7 @@ def report(found: dict[str, list[Round]]) -> bool:
 
 def main() -> int:
     """Run and print."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=3)
-    options.add_argument("--connections", type=int, default=32)
-    given = options.parse_args()
-    if shutil.which("wrk") is None:
-        print("wrk was not found; install it (Debian: apt install wrk)", file=sys.stderr)
-        return 2
-    return 0 if report(run(given.rounds, given.seconds, given.connections)) else 1
+    return 0 if report(run(options_of(__doc__))) else 1
 
 
 if __name__ == "__main__":

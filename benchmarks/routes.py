@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import statistics
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.gateway import PLACES, Json, Round, bare, make_plan, measure
+from benchmarks.gateway import PLACES, Json, Round, bare, in_turns, make_plan, options_of
 from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
@@ -89,20 +88,14 @@ def subjects(folder: Path) -> Iterator[dict[str, tuple[str, psutil.Process]]]:
         yield found
 
 
-def run(rounds: int, seconds: int, connections: int) -> dict[str, list[Round]]:
-    """Measure all proxies in turn; the order turns with every round."""
+def run(given: argparse.Namespace) -> dict[str, list[Round]]:
+    """Measure all proxies."""
     with tempfile.TemporaryDirectory(prefix="changeover-bench-") as name:
         folder = Path(name)
         script = folder / "users.lua"
         script.write_text(REQUESTS)
         with subjects(folder) as asked:
-            for subject in asked.values():
-                measure(subject, script, 1, connections)
-            found: dict[str, list[Round]] = {each: [] for each in asked}
-            for number in range(rounds):
-                for each in list(asked)[::1 if number % 2 else -1]:
-                    found[each].append(measure(asked[each], script, seconds, connections))
-    return found
+            return in_turns(asked, script, given)
 
 
 def spread(ratios: list[float]) -> str:
@@ -129,15 +122,7 @@ def report(found: dict[str, list[Round]]) -> bool:
 
 def main() -> int:
     """Run and print."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=3)
-    options.add_argument("--connections", type=int, default=32)
-    given = options.parse_args()
-    if shutil.which("wrk") is None:
-        print("wrk was not found; install it (Debian: apt install wrk)", file=sys.stderr)
-        return 2
-    return 0 if report(run(given.rounds, given.seconds, given.connections)) else 1
+    return 0 if report(run(options_of(__doc__))) else 1
 
 
 if __name__ == "__main__":

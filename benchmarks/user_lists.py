@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import statistics
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.gateway import Round, bare, make_plan, measure
+from benchmarks.gateway import Round, bare, in_turns, make_plan, options_of
 from changeover.domain.routing import Mode, RoutingState
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
@@ -113,19 +112,15 @@ def memory(subject: Subject) -> float:
     return sum(each.memory_info().rss for each in family) / 1e6
 
 
-def run(rounds: int, seconds: int, connections: int) -> bool:
+def run(given: argparse.Namespace) -> bool:
     """Measure, print, and return whether the target is reached."""
     with tempfile.TemporaryDirectory(prefix="changeover-bench-") as name:
         folder = Path(name)
         script = folder / "users.lua"
         script.write_text(REQUESTS)
         with subjects(folder) as found:
-            for subject in found.values():
-                measure(subject.asked, script, 1, connections)
-            measured: dict[str, list[Round]] = {each: [] for each in found}
-            for number in range(rounds):
-                for each in list(found)[::1 if number % 2 else -1]:
-                    measured[each].append(measure(found[each].asked, script, seconds, connections))
+            measured = in_turns(
+                {name: subject.asked for name, subject in found.items()}, script, given)
             published: dict[str, list[float]] = {each: [] for each in found}
             for _ in range(PUBLICATIONS):
                 for each, subject in found.items():
@@ -167,15 +162,7 @@ def report(
 
 def main() -> int:
     """Run and print."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=3)
-    options.add_argument("--connections", type=int, default=32)
-    given = options.parse_args()
-    if shutil.which("wrk") is None:
-        print("wrk was not found; install it (Debian: apt install wrk)", file=sys.stderr)
-        return 2
-    return 0 if run(given.rounds, given.seconds, given.connections) else 1
+    return 0 if run(options_of(__doc__)) else 1
 
 
 if __name__ == "__main__":
