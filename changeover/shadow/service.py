@@ -42,6 +42,9 @@ BEAT_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
 STOP_SECONDS = 2.0
 """How long copies under way may take when the service must end."""
+MOST_UNLIKE = 2
+"""Looks, one a second, in which a gateway may serve other routes than the store says: while they
+are published."""
 MOST_UNSAVED = 20_000
 KEPT_A_SECOND = 20
 _UNTAPPED = {
@@ -83,6 +86,7 @@ class Shadow:
         self._unsaved: list[Compared] = []
         self._saving = asyncio.Lock()
         self._is_busy = False
+        self._unlike = 0
         self._second = self._kept = 0
         self._admin = Admin(files.admin_socket)
         self._untapped: dict[str, int] = {}
@@ -156,6 +160,8 @@ class Shadow:
         state = self.state
         if state is None or not state.copied:
             return "dropped: not shadowing"
+        if self._unlike > MOST_UNLIKE:
+            return "dropped: gateway serves other routes"
         return "dropped: host busy" if self._is_busy else ""
 
     def _why_not(self, exchange: Exchange) -> str:
@@ -281,8 +287,23 @@ class Shadow:
                     self.counts.update(counts)
 
     async def _follow(self) -> None:
-        self.state = await asyncio.to_thread(routing.read, self.site.store, self.site.migration)
+        state = await asyncio.to_thread(routing.read, self.site.store, self.site.migration)
+        await self._compare_routes(state)
+        # both at once: what is taken by the state must not find those that compare paused
+        self.state = state
         self._pause()
+
+    async def _compare_routes(self, state: RoutingState) -> None:
+        """Note whether the gateway serves what the store says: else nobody knows whose answers
+        users get, as where the node's agent is away."""
+        try:
+            served = await asyncio.to_thread(self._admin.served)
+        # then it sends nothing either
+        except Unreachable:
+            self._unlike = 0
+            return
+        is_like = served.version in (None, state.order)
+        self._unlike = 0 if is_like else self._unlike + 1
 
     async def _measure_load(self) -> None:
         self._is_busy = psutil.cpu_percent(interval=None) > self.spec.max_load * 100

@@ -19,6 +19,7 @@ from changeover.comparison.answers import Answer
 from changeover.domain.audit import Author
 from changeover.domain.comparisons import Compared
 from changeover.domain.routing import Change, Mode
+from changeover.gateway.admin import Served
 from changeover.plan.comparing import ShadowSpec
 from changeover.plan.model import Plan
 from changeover.plan.systems import SystemSpec
@@ -335,6 +336,38 @@ def of(number: int, body: bytes = b'{"a":2}') -> Compared:
     return Judge.of(None, None, today=clock.now().date()).judge(
         Asked(clock.now(), "GET /a", str(number)), saves_answers=False,
         answers=Answers(Answer(200, headers, b'{"a":1}'), Answer(200, headers, body)))
+
+
+async def test_no_copies_while_the_gateway_serves_other_routes(
+    store: Store, tmp_path: Path
+) -> None:
+    """As where a node's agent is away: a user's answer may then be the candidate's."""
+    gateway = _Gateway()
+    async with system() as other, shadowing(plan_of(other.url), store, tmp_path) as shadow:
+        other.may_answer.set()
+        await until(lambda: shadow.state is not None)
+        shadow._admin = gateway  # type: ignore[assignment]
+        await until(lambda: not shadow.is_wanted())
+        shadow.offer(EXCHANGE)
+        assert shadow.state is not None
+        gateway.version = shadow.state.order
+        await until(shadow.is_wanted)
+        shadow.offer(EXCHANGE)
+        await until(lambda: counts(store).get("compared") == 1)
+        assert len(other.asked) == 1
+    assert counts(store)["dropped: gateway serves other routes"] > 0
+
+
+class _Gateway:
+    """An Envoy that serves what it is told."""
+
+    version: tuple[int, int] | None = (0, 0)
+
+    def served(self) -> Served:
+        return Served(self.version, 0)
+
+    def counters(self, pattern: str) -> dict[str, int]:
+        return {}
 
 
 async def test_counts_without_a_comparison_wait_when_they_cannot_be_stored(
