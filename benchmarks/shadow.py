@@ -78,7 +78,6 @@ class Bench:
     url: str
     command: list[str]
     stack: contextlib.ExitStack
-    version: int = 1
     directory: Path = field(default_factory=Path)
     service: Any = None
 
@@ -89,10 +88,8 @@ class Bench:
         wait_for(self.home.gateway_files.tap_socket.exists, what="the service")
 
     def sample(self, buckets: int) -> None:
-        """Publish another share of tapped requests."""
-        self.version += 1
-        self.gateway.publish(self.plan, RoutingState(
-            "benchmark", mode=Mode.SHADOW, shadow_sample=buckets, version=self.version))
+        """Have another share of requests tapped: in the store, and in the gateway."""
+        self.gateway.publish(self.plan, _shadowed(self.store, buckets))
 
     def compared(self) -> int:
         """Return how many comparisons are stored."""
@@ -112,6 +109,13 @@ def make_plan(
                    "processes": processes},
         "phases": [{"phase": "gradual", "stages": [{"percent": 50, "soak": 0}]}],
     })
+
+
+def _shadowed(store: Store, buckets: int) -> RoutingState:
+    """Have that many of 10,000 requests copied, and return the state that holds then."""
+    return routing.change(
+        store, "benchmark", Change(mode=Mode.SHADOW, shadow_sample=buckets),
+        Author("benchmark", "benchmark"), now=clock.now())
 
 
 def answering(files: GatewayFiles, port: int, body: bytes, delay: float) -> None:
@@ -166,11 +170,8 @@ def bench(
         plan = make_plan(listen, systems, max_load, serving.processes)
         store = Store.open(home.store_url, create=True)
         plans.register(store, plan, source="benchmark", now=clock.now())
-        routing.change(
-            store, "benchmark", Change(mode=Mode.SHADOW, shadow_sample=1000),
-            Author("benchmark", "benchmark"), now=clock.now())
         gateway = Gateway(home.gateway_files)
-        gateway.prepare(plan, RoutingState("benchmark", mode=Mode.SHADOW, version=1))
+        gateway.prepare(plan, _shadowed(store, 1000))
         with contextlib.ExitStack() as stack:
             url = f"http://127.0.0.1:{listen}/"
             found = Bench(plan, home, store, gateway, url, [
