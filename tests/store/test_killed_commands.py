@@ -39,7 +39,7 @@ from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.store.conftest import admin, new_database
 from tests.support import commands
-from tests.support.killing import each_kill, in_child
+from tests.support.killing import each_kill, files_below, in_child
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -147,6 +147,10 @@ class OnSqlite:
             part.unlink()
         self._file.write_bytes(self._saved)
 
+    def outside(self) -> object:
+        """Return what a kill would leave in this moment."""
+        return files_below(self.home.root)
+
     def content(self) -> list[str]:
         """Return all that it has, line by line, with what a killed writer left to be undone."""
         with closing(sqlite3.connect(self._file)) as connection:
@@ -179,6 +183,9 @@ class OnPostgres(OnSqlite):
                 connection.execute(
                     text("SELECT setval(:name, :last, :is_used)"),
                     {"name": name, "last": last or 1, "is_used": last is not None})
+
+    def outside(self) -> object:
+        return super().outside(), self.content()
 
     def _sequences(self) -> list[tuple[str, int | None]]:
         with admin(self.home.store_url) as connection:
@@ -292,7 +299,8 @@ def test_a_command_killed_at_any_line_has_done_all_or_nothing_and_can_be_given_a
     found = set()
     # how the run is woken is the same on each database
     files = (case.files[0], *kept.how) if kept.how else case.files
-    for _ in each_kill(files, kept.restore, act, since=case.files[0]):
+    for _ in each_kill(
+            files, kept.restore, act, since=case.files[0], outside=kept.outside):
         left = kept.content()
         assert left in (before, after)
         found.add(left == after)
@@ -324,7 +332,8 @@ def test_a_beginning_with_a_later_stage_killed_at_any_line_passes_over_all_stage
     in_child(act)
     in_child(act)  # given again, it changes nothing more
     after = kept.content()
-    for _ in each_kill(("store/leaving_out.py",), kept.restore, act):
+    for _ in each_kill(
+            ("store/leaving_out.py",), kept.restore, act, outside=kept.outside):
         assert kept.content() == before  # no line of it runs after the end of the transaction
     kept.restore()
     in_child(act)

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from changeover.site.prefect_api import PrefectApi
-from tests.support.prefect_database import CHEAP, one_certificate, seed
+from tests.support.one_certificate import one_certificate
+from tests.support.prefect_database import CHEAP, seed
 from tests.support.processes import LONGEST_PAUSE, free_port, kill, running, wait_for
 
 POOL = "machines"
@@ -49,7 +50,7 @@ class Machine:
             # what every machine has: a user's home, a folder for temporary files
             "HOME": str(self.root), "TMPDIR": str(self.root),
             # cheaper, and nothing else: see `one_certificate`
-            "PREFECT_API_SSL_CERT_FILE": one_certificate(self.root),
+            "PREFECT_API_SSL_CERT_FILE": str(one_certificate(self.root)),
         }
 
     def changeover(self, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What makes Prefect cheap in tests: a database migrated once for all, one trusted certificate."""
+"""What makes Prefect cheap in tests: a database migrated once for all."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
-import certifi
-
 CHEAP = {
     # the feed of events for Prefect's pages, which nobody opens here, is half of its work
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
@@ -23,18 +21,6 @@ CHEAP = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
 }
 """Settings of a server with a database of `seed`."""
-
-
-def one_certificate(directory: Path) -> str:
-    """Return a file with one of the certificates that Prefect's clients trust.
-
-    They read all hundred and more for each client, dozens of times in a flow run; the tests'
-    servers speak plain HTTP.
-    """
-    path = directory / "trusted.pem"
-    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
-    path.write_text(first + end)
-    return str(path)
 
 
 def seed(prefect_home: Path) -> None:

@@ -23,7 +23,7 @@ from changeover.site.prefect_api import PrefectApi
 from changeover.store import cutovers, plans, rollbacks, routing
 from changeover.store.engine import Store
 from tests.support import commands
-from tests.support.prefect_database import CHEAP, one_certificate, seed
+from tests.support.prefect_database import CHEAP, seed
 from tests.support.processes import LONGEST_PAUSE, ROOT, end_envoy, free_port, running, wait_for
 
 PLAN = """\
@@ -242,7 +242,7 @@ def started(
         *options,
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
-    environment |= {"PREFECT_API_SSL_CERT_FILE": one_certificate(directory), **prefect}
+    environment |= prefect
     with contextlib.ExitStack() as stack:
         # killed before it could end it, it leaves Envoy
         stack.callback(end_envoy, home)

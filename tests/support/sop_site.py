@@ -24,7 +24,7 @@ from changeover.site.prefect_rows import FlowRun
 from changeover.store import plans
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
-from tests.support.prefect_database import CHEAP, one_certificate, seed
+from tests.support.prefect_database import CHEAP, seed
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, kill, running, wait_for
 
 Decision = str | Callable[[], str]
@@ -59,7 +59,6 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
         "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "12",
-        "PREFECT_API_SSL_CERT_FILE": one_certificate(directory),
         **CHEAP,
     }
     seed(directory / "prefect")

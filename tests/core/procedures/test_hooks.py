@@ -30,7 +30,7 @@ from changeover.site.site import Site
 from changeover.store import audit, cutovers, plans, rollbacks, routing, shared_files, steps
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
-from tests.support.killing import each_kill
+from tests.support.killing import each_kill, files_below
 from tests.support.processes import LONGEST_PAUSE, meanwhile
 
 ONCE = ('grep -qsx "$CHANGEOVER_IDEMPOTENCY_KEY" {keys} || '
@@ -119,7 +119,8 @@ def each_killed(
         shutil.rmtree(work)
         shutil.copytree(kept, work)
 
-    for _ in each_kill(files, reset, lambda: action(work)):
+    for _ in each_kill(
+            files, reset, lambda: action(work), outside=lambda: files_below(work)):
         yield work
 
 
@@ -135,7 +136,7 @@ def test_levers_killed_at_every_line_act_once(tmp_path: Path) -> None:
         kills += 1
         carry_out(folder)
         assert acts(folder) == ["up", "more"]
-    assert kills > 30
+    assert kills >= 12  # what is outside changes that often
     with opened(folder) as run:
         assert hooks.due(run, STAGE, When.BEFORE) == []
         assert hooks.undo_levers(run) == ["less", "down"]
@@ -157,7 +158,7 @@ def test_undo_killed_at_every_line_undoes_once_newest_first(tmp_path: Path) -> N
         kills += 1
         undo(folder)
         assert acts(folder) == ["up", "more", "less", "down"]
-    assert kills > 20
+    assert kills >= 8
     undo(folder)
     assert acts(folder) == ["up", "more", "less", "down"]
     with opened(folder) as run:
