@@ -40,13 +40,16 @@ class Prefect:
         found = self.post("/flows/", {"name": flow})
         made = self.post("/deployments/", {
             "name": name, "flow_id": found["id"], "work_pool_name": "changeover",
-            "tags": list(tags)})
+            # the real one, where a test made it before, wants parameters
+            "enforce_parameter_schema": False, "tags": list(tags)})
         self.api.forget_deployments()
         return str(made["id"])
 
     def undeploy(self, deployment: str) -> None:
-        """Delete a deployment `FLOW/NAME`."""
+        """Delete a deployment `FLOW/NAME`, if there is one."""
         found = self.api.deployment_id(deployment)
+        if found is None:
+            return
         self.call("DELETE", f"/deployments/{found}")
         self.api.forget_deployments()
 

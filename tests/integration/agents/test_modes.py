@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from changeover import clock
+from changeover.analysis.improvement import SUCCESS, improvements
 from changeover.checks.health.checks import checks_of
 from changeover.checks.suites.claims import check_claims
 from changeover.checks.suites.target import CheckTarget
@@ -25,7 +26,7 @@ from changeover.store import claims, rollbacks, routing, samples
 from examples.agents.issues import event
 from tests.integration.agents.conftest import Example
 from tests.support import commands
-from tests.support.processes import LONGEST_PAUSE
+from tests.support.processes import LONGEST_PAUSE, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -144,20 +145,24 @@ def test_only_signed_issue_events_are_worked_on(example: Example) -> None:
 def test_in_parallel_the_systems_are_compared_in_numbers(example: Example) -> None:
     """Both work on the same issues, one has effects; whether they agree, and who is better."""
     example.console.move(Mode.PARALLEL)
+    # outcomes are summed up by whole seconds, and those of other tests shall not count
+    began = clock.now() + timedelta(seconds=1)
+    wait_for(lambda: clock.now() > began, what="the next second")
     # one that people filled in carelessly is among them: the old agent breaks the build with it
     for number in range(1, 13):
         assert example.send(event(number, repository="acme/compared")).json()["status"] == "done"
-    found = json.loads(commands.changeover(
-        example.console.home.root, "outcomes", "--hours", "1", "--output", "json"))
-    assert {"success_rate_improvement", "duration_improvement"} <= found["comparison"].keys()
-    assert found["comparison"]["success_rate_improvement"] > 0
-    assert found["candidate"]["build_success"] == 1 > found["baseline"]["build_success"]
-    assert found["comparison"]["quality_improvement"]["quality_score"] > 0
-    window = samples.window(example.console.store, "agents", "candidate",
-                            start=clock.now() - timedelta(hours=1),
-                            end=clock.now() + timedelta(seconds=2))
-    assert window.quality["agrees"][0] >= 12
+    old, new = (samples.window(
+        example.console.store, "agents", system, start=began,
+        end=clock.now() + timedelta(seconds=2)) for system in System)
+    found = {each.name: each for each in improvements(old, new)}
+    assert found[SUCCESS].by > 0 < found["quality_score"].by
+    assert found["build_success"].candidate == 1 > found["build_success"].baseline
+    assert new.quality["agrees"][0] >= 12
     assert len(example.resolutions("acme:compared:1")) == 1
+    told = json.loads(commands.changeover(
+        example.console.home.root, "outcomes", "--hours", "1", "--output", "json"))
+    assert {"success_rate_improvement", "duration_improvement"} <= told["comparison"].keys()
+    assert {"quality_score", "build_success"} <= told["comparison"]["quality_improvement"].keys()
 
 
 def test_an_agent_that_forgets_what_it_did_is_found(example: Example) -> None:

@@ -37,7 +37,7 @@ MAY_BE_EMPTY = {
     "Evidence of health": "may need more users", "Error budgets": "the plan has none",
     "Interval of the value, 95 %": "may need more users",
     "Gateway nodes": "one gateway", "What gateway nodes serve": "one gateway",
-    "Without a key": "everybody has one",
+    "Without a key": "everybody has one", "Processes that compare": "nothing is compared here",
     **dict.fromkeys((
         "Routes on the candidate", "Requests of routes", "Requests of routes that a system failed",
         "Users of routes who see an error", "Duration by route, 95 %"), "the plan has none"),
