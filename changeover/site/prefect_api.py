@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from changeover.domain.prefect_owner import is_foreign, own_name, owner_in, tag
 from changeover.errors import Refused, StoreError, Unreachable
 from changeover.machine.http import new_client
+from changeover.site.prefect_problems import problem
 from changeover.site.prefect_rows import FlowRun, flow_run, time_of
 
 if TYPE_CHECKING:
@@ -377,14 +378,7 @@ class PrefectApi:
             answer.raise_for_status()
             return answer.json() if answer.content else {}
         except (httpx.HTTPError, ValueError) as error:
-            # the status alone: an answer's text may repeat what was sent
-            status = getattr(getattr(error, "response", None), "status_code", "")
-            raise Unreachable(
-                f"Prefect's API does not answer ({type(error).__name__} {status})".strip(),
-                where=self.url,
-                next_step="Check whether the server runs: `changeover status`, and its log "
-                "(logs/prefect-server.log of `changeover up`); traffic stays as it is",
-            ) from error
+            raise problem(error, method, path, self.url) from error
 
     def _request(self, method: str, path: str, body: Any) -> httpx.Response:
         """Send a request, again while the server says that its database is busy (503)."""
