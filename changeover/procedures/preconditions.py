@@ -19,7 +19,14 @@ from changeover.procedures.steps import CutoverRun, Found
 from changeover.procedures.suites import SuiteResult, problems_of
 from changeover.procedures.target_kinds import unreachable_kinds
 from changeover.site.site import Site
-from changeover.store import firings, gateway_nodes, health_results, plans, steps
+from changeover.store import (
+    firings,
+    gateway_nodes,
+    health_results,
+    main_gateways,
+    plans,
+    steps,
+)
 
 SERIOUS = (Status.CRITICAL, Status.ERROR)
 """The states of a health check that stop a cutover from beginning, and from being a success."""
@@ -43,7 +50,8 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
     def check() -> Found:
         # every reason at once: people mend all of them before the next try
         problems = [
-            *_outdated(run.site), *unreachable_kinds(run.site.plan), *problems_of(suite)]
+            *_outdated(run.site), *_undone(run.site), *unreachable_kinds(run.site.plan),
+            *problems_of(suite)]
         if spec is not None:
             problems += _problems(run.site, spec)
         if problems:
@@ -74,6 +82,19 @@ def _outdated(site: Site) -> Iterator[str]:
     for node in gateway_nodes.fleet(site.store, site.migration).outdated:
         yield (f"gateway node {node.name} runs with the listener of an earlier plan: end "
                "`changeover gateway` there (SIGTERM, it drains) and start it again")
+
+
+def _undone(site: Site) -> Iterator[str]:
+    """What only `changeover up` does: without it, users would move without what protects them."""
+    if not site.is_elsewhere or main_gateways.find(site.store, site.migration) is not None:
+        return
+    wanted = {"back-pressure (`health.back_pressure`)": site.plan.health.back_pressure is not None,
+              "steady load (`hooks.during`)": any(
+                  stage.hooks.during for stage in site.plan.stages())}
+    for what, is_wanted in wanted.items():
+        if is_wanted:
+            yield (f"nobody does the plan's {what}: start `changeover up` on one machine, or take "
+                   "it out of the plan")
 
 
 def _open_alerts(site: Site, spec: PreconditionsSpec) -> Iterator[str]:

@@ -37,6 +37,7 @@ from changeover.store import gateway_nodes, main_gateways, messages, routing
 from changeover.store.gateway_nodes import Identity, Sign
 from changeover.store.main_gateways import MainGatewayRow, MainSign
 from tests.core.procedures.conftest import begun
+from tests.integration.conftest import make_plan
 from tests.support.processes import wait_for
 from tests.support.stuck_store import StuckStore
 
@@ -194,3 +195,20 @@ def test_the_analysis_elsewhere_says_that_the_candidates_log_was_not_read(away: 
     parts = _parts(away, record)
     assert parts["error_log"]() == [LOG_ELSEWHERE]
     assert "machine" not in parts
+
+
+def test_a_cutover_does_not_begin_when_nobody_would_do_what_its_plan_wants(
+    site: Site, away: Site
+) -> None:
+    """Back-pressure and steady load are done beside a main gateway: where there is none, said."""
+    stages = [{"percent": 50, "soak": 0, "hooks": {"during": [{"load": "quick"}]}}]
+    away.plan = make_plan(
+        suites={"quick": [{"kind": "load", "paths": ["/"], "rates": [1], "each": "1s"}]},
+        health={"back_pressure": {"of": "candidate", "path": "/", "slow": "1s", "frozen": "2s"}},
+        phases=[{"phase": "gradual", "stages": stages}])
+    with pytest.raises(Refused) as refused:
+        preconditions.check(begun(away), None)
+    for what in ("back-pressure (`health.back_pressure`)", "steady load (`hooks.during`)"):
+        assert f"nobody does the plan's {what}: start `changeover up`" in str(refused.value)
+    main_serves(site, routing.read(site.store, site.migration))
+    preconditions.check(begun(away), None)
