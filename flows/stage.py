@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from prefect.client.schemas.objects import State
+from prefect.exceptions import MissingResult
+from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Failed
 
 from changeover.analysis.gate import StageDecision
@@ -149,7 +151,7 @@ async def _decide(run: CutoverRun, stage: str, phase: Phase, round_: int) -> Sta
     """Pass the stage and return what is to be done, by its gate or by people."""
     number = 1
     while True:
-        decision = await phase(run.migration, run.id, stage)
+        decision = await _passed(phase, run, stage)
         # a result that Prefect stored for another stage must not decide this one
         if decision.stage != stage:
             raise ChangeoverError(f"Prefect returned stage {decision.stage} for {stage}")
@@ -161,6 +163,19 @@ async def _decide(run: CutoverRun, stage: str, phase: Phase, round_: int) -> Sta
         if answered.action is not StageAction.PROMOTE:
             return replace(answered, stage=stage)
         number += 1
+
+
+async def _passed(phase: Phase, run: CutoverRun, stage: str) -> StageDecision:
+    """Pass the stage; a call that ended before is not made again, and Prefect keeps what it said.
+
+    Prefect keeps it on the disk of the machine that made the call. On another one, or when the
+    file is gone, the stage is passed here: all that was decided is in the store.
+    """
+    try:
+        return await phase(run.migration, run.id, stage)
+    except (MissingResult, ValueError, OSError) as missing:
+        get_run_logger().info("%s is judged from the store: %s", stage, missing)
+        return await pass_stage(run.migration, run.id, stage)
 
 
 async def _promote(

@@ -21,7 +21,14 @@ from changeover.domain.approvers import rules_of
 from changeover.domain.rollout import Answer, Approval, StageAction
 from changeover.errors import ApprovalRefused
 from changeover.procedures import reviews
-from changeover.procedures.approvals import Question, ask, decision_of, is_last, who_may
+from changeover.procedures.approvals import (
+    Question,
+    ask,
+    decision_of,
+    form_of,
+    is_last,
+    who_may,
+)
 from changeover.procedures.steps import CutoverRun
 from changeover.store import approvals, cutovers, routing
 from reports import asking
@@ -111,7 +118,7 @@ async def _answer_of(run: CutoverRun, asked: Approval) -> Approval:
     await announce_once(run, asked)
     attempt, note = 0, ""
     while True:
-        key = f"{asked.stage}-r{asked.round}-a{asked.ordinal}-{attempt}"
+        key = f"{form_of(asked)}{attempt}"
         attempt += 1
         rules = rules_of(run.site.plan, asked.stage)
         kind = ProvenApproval if rules.tokens else StageApproval

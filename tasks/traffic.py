@@ -52,11 +52,12 @@ def move_part_back(site: Site, reason: str, scope: str) -> str:
 def soaks_again(run: CutoverRun, stage: str, round_: int) -> bool:
     """Whether a stage that people promote has lost users to a partial rollback in this round."""
     record = cutovers.stage(run.site.store, run.id, stage)
-    if record is None or record.decided_at is not None:
+    if record is None:
         return False
+    # asked first: a run that wakes up makes every call of an earlier one again, and no other
     if record.round > round_:
         return True
-    return not has_share(run.site, run.site.plan.stage(stage))
+    return record.decided_at is None and not has_share(run.site, run.site.plan.stage(stage))
 
 
 @step(name="note share", task_run_name="note share: {stage}")

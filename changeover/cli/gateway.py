@@ -20,10 +20,6 @@ from changeover.site.home import STORE_VARIABLE, Home
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 SHARED = "postgresql+psycopg://USER:PASSWORD@HOST/NAME"
-ANSWERS_WITHIN = {
-    "tcp_user_timeout": "2000", "keepalives_idle": "1", "keepalives_interval": "1",
-    "keepalives_count": "2"}
-"""A database whose machine is gone is noticed within seconds, not after a quarter of an hour."""
 
 
 @click.command("gateway", epilog="""
@@ -160,8 +156,7 @@ def shared_store(url: str) -> str:
         raise InvalidInput(
             "another machine needs a database that it reaches", where="--store", allowed=SHARED,
             next_step="Start the migration with `changeover up --store URL`, and give the same one")
-    missing = {name: value for name, value in ANSWERS_WITHIN.items() if name not in parsed.query}
-    return parsed.update_query_dict(missing).render_as_string(hide_password=False)
+    return parsed.render_as_string(hide_password=False)
 
 
 def node_name(name: str) -> str:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from changeover import clock
 from changeover.analysis.trigger import Firing
 from changeover.domain.rollbacks import Cause, is_of_route
-from changeover.domain.routing import TRIED, Mode
+from changeover.domain.routing import ON_USERS, TRIED, Mode
 from changeover.errors import ChangeoverError, Refused, StoreBusy
 from changeover.observer.traffic import RolledBack, Traffic
 from changeover.procedures.partial_rollback import PartBack, take_part_back
+from changeover.store import routing
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -56,11 +57,26 @@ class PartReturn:
         except queue.Empty:
             result = StoreBusy(f"it was not done within {PATIENCE_SECONDS:g} s")
         if isinstance(result, Refused):
+            # the mode has changed since: with this one, or with nobody, the part goes back no more
+            if self._went_on():
+                return None
             raise result
         if isinstance(result, Exception):
             LOG.error("%s does not go back alone because %s", firing.scope, result)
             return None
         return self._done(firing, result)
+
+    def _went_on(self) -> bool:
+        """Whether users are at the candidate in a mode in which no part goes back alone.
+
+        The store has just answered. Where it says nothing more, everyone goes back.
+        """
+        site = self.traffic.site
+        try:
+            state = routing.read(site.store, site.migration)
+        except ChangeoverError:
+            return True
+        return state.mode in ON_USERS and state.mode is not Mode.GRADUAL
 
     def _start(self, firing: Firing, found: queue.Queue[PartBack | Exception]) -> None:
         scope = str(firing.scope)

@@ -16,6 +16,7 @@ from changeover.domain.routing import Mode
 from changeover.domain.run_ends import Carrier, Work
 from changeover.errors import ApprovalRefused, Refused
 from changeover.procedures import proving
+from changeover.procedures.approvals import form_of
 from changeover.site.site import Site
 from changeover.store import approvals, carriers, cutovers, routing
 
@@ -138,6 +139,7 @@ def _resume(asking: Asking, run_id: str, answers: dict[str, Any]) -> None:
     site = asking.site
     deadline = time.monotonic() + asking.patience.form
     while True:
+        _refuse_other(asking, run_id)
         try:
             return site.prefect.resume(run_id, answers)
         except Refused:
@@ -146,6 +148,27 @@ def _resume(asking: Asking, run_id: str, answers: dict[str, Any]) -> None:
             if is_late:
                 raise
             time.sleep(PAUSE_SECONDS)
+
+
+def _refuse_other(asking: Asking, run_id: str) -> None:
+    """Refuse when the question was answered, or the run asks another one: this is no answer to it.
+
+    Where names are typed, all forms are alike.
+    """
+    site, asked = asking.site, asking.asked
+    known = next(each for each in approvals.all_of(site.store, asked.cutover_id)
+                 if each.id == asked.id)
+    if known.decision is not None or known.is_void:
+        raise ApprovalRefused(
+            f"this was answered already: {known.approver} decided {known.decision} on stage "
+            f"{asked.stage}; your answer changed nothing", where=f"flow run {run_id}",
+            next_step="See what is asked now: `changeover status`")
+    run = site.prefect.run(run_id)
+    if run is not None and run.form and not run.form.startswith(form_of(asked)):
+        raise ApprovalRefused(
+            f"the cutover asks something else by now, not about {asked.stage}; your answer "
+            "changed nothing", where=f"flow run {run_id}",
+            next_step="See what is asked now: `changeover status`")
 
 
 def _refuse_answered(site: Site, run_id: str, is_late: bool) -> None:

@@ -63,6 +63,11 @@ def ask(run: CutoverRun, question: Question, ordinal: int, agreed: int) -> Appro
     return approvals.ask(run.site.store, asked)
 
 
+def form_of(asked: Approval) -> str:
+    """Return how the names of all forms for a question begin; after it comes the attempt."""
+    return f"{asked.stage}-r{asked.round}-a{asked.ordinal}-"
+
+
 def who_may(run: CutoverRun, question: Question) -> tuple[Rules, list[str]]:
     """Return who may answer by the plan in force, and who started what they are asked about."""
     site, subject = run.site, question.subject

@@ -17,6 +17,7 @@ from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.rollout import Cutover, StageRecord
 from changeover.domain.routing import Change, Mode
 from changeover.domain.tokens import ApproverToken
+from changeover.errors import TransitionRefused
 from changeover.plan.units import format_duration
 from changeover.procedures import fleet, steering, traffic
 from changeover.site.site import Site
@@ -215,9 +216,18 @@ def recover(site: Site, by: Author) -> Done:
 
     Raises:
         TransitionRefused: There is none to end.
+        StaleEpoch: Somebody changed the routing state in the same moment.
         PublishFailed: The state is changed, but the gateway did not confirm it.
     """
-    change = Change(mode=Mode.BASELINE_ONLY, is_by_person=True)
+    state = routing.read(site.store, site.migration)
+    # from everywhere else this would take users from the candidate, even to a retired baseline
+    if state.mode is not Mode.EMERGENCY_ROLLBACK:
+        raise TransitionRefused(
+            f"nothing was changed because nothing is rolled back: {state.describe()}",
+            where=f"migration {site.migration}",
+            next_step="To bring everyone back to the baseline: `changeover rollback`")
+    change = Change(
+        mode=Mode.BASELINE_ONLY, is_by_person=True, expected_version=state.version)
     return moved(site, change, by, notes=_safe_flags_left(site))
 
 

@@ -16,10 +16,17 @@ def begun(site: Site, cutover_id: int) -> list[str]:
     return list(dict.fromkeys(str(each.data["stage"]) for each in known if "hook" in each.data))
 
 
-def left(site: Site) -> list[ToUndo]:
-    """Return what hooks of any cutover did and nobody has undone, newest first."""
+def left(site: Site, *, before_epoch: int | None = None) -> list[ToUndo]:
+    """Return what hooks did and nobody has undone, newest first.
+
+    Args:
+        site: The migration.
+        before_epoch: Of cutovers that began before this epoch; None: of any cutover.
+    """
     found = []
     for cutover in cutovers.all_of(site.store, site.migration):
+        if before_epoch is not None and cutover.epoch >= before_epoch:
+            continue
         known = steps.all_of(site.store, site.migration, of_cutover(cutover.id))
         found += to_undo(site.plan, known)
     return sorted(found, key=lambda each: each.began_at, reverse=True)

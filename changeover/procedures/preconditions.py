@@ -8,6 +8,7 @@ import psutil
 
 from changeover import clock
 from changeover.backup.from_plan import refuse_scratch, target_of
+from changeover.domain.gateway_nodes import MAIN
 from changeover.domain.health import Status
 from changeover.domain.messages import Severity
 from changeover.domain.procedures import StepStatus
@@ -86,7 +87,10 @@ def _outdated(site: Site) -> Iterator[str]:
 
 def _undone(site: Site) -> Iterator[str]:
     """What only `changeover up` does: without it, users would move without what protects them."""
-    if not site.is_elsewhere or main_gateways.find(site.store, site.migration) is not None:
+    if not site.is_elsewhere:
+        return
+    live = main_gateways.all_gateways(site.store, site.migration).live
+    if any(each.name == MAIN for each in live):
         return
     wanted = {"back-pressure (`health.back_pressure`)": site.plan.health.back_pressure is not None,
               "steady load (`hooks.during`)": any(

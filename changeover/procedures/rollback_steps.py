@@ -10,7 +10,7 @@ from changeover.cleanup.start import candidate_start
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Cause, Rollback, RollbackSeverity, RollbackStatus
 from changeover.domain.rollout import CutoverStatus
-from changeover.domain.routing import ROLLED_BACK
+from changeover.domain.routing import ROLLED_BACK, Mode
 from changeover.errors import ChangeoverError
 from changeover.plan.units import format_duration
 from changeover.procedures import baseline, gradual_return, rollback
@@ -80,10 +80,28 @@ def _to_carry_on(site: Site, wanted: Wanted, flow_run_id: str) -> Rollback | Non
 def clean_up(run: RollbackRun) -> str:
     """Move the candidate's temporary files into quarantine; nothing else is ever touched."""
     def move() -> Found:
+        _refuse_late(run)
         # under the rollback's name: after a kill the rest goes into the same quarantine
         return quarantine_files(run.site, run.subject), {}
 
     return run.once("clean up", move).detail
+
+
+def _refuse_late(run: RollbackRun) -> None:
+    """Refuse what would harm users who came to the candidate again since this rollback.
+
+    Raises:
+        ChangeoverError: People went on meanwhile, by hand or with another cutover.
+    """
+    site = run.site
+    state = routing.read(site.store, site.migration)
+    later = cutovers.latest(site.store, site.migration)
+    is_going_on = later is not None and later.status is CutoverStatus.RUNNING \
+        and later.epoch >= run.record.epoch
+    if is_going_on or state.mode not in {*ROLLED_BACK, Mode.BASELINE_ONLY}:
+        raise ChangeoverError(
+            f"not done because people went on since: {state.describe()}",
+            next_step="See whether it is still wanted, and do it by hand")
 
 
 def quarantine_files(site: Site, name: str) -> str:
@@ -136,6 +154,7 @@ def restore(run: RollbackRun) -> str:
 
 
 def _pull_all(run: RollbackRun) -> Found:
+    _refuse_late(run)
     plan = run.site.plan
     problems = _bring_back(run)
     # in order: the plan's author has put what must run first at the beginning

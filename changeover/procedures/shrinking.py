@@ -9,7 +9,7 @@ from changeover import clock
 from changeover.analysis.gate import StageDecision
 from changeover.domain.capacity import SMALLER, STILL_FITS, Fit, Room, Shrink, shrinking
 from changeover.domain.procedures import StepStatus
-from changeover.domain.rollout import StageAction
+from changeover.domain.rollout import Approval, StageAction
 from changeover.procedures.approvals import Question, numbered
 from changeover.procedures.steps import CutoverRun
 from changeover.site import capacity
@@ -114,15 +114,26 @@ def _settle(run: CutoverRun, what: Shrinking, detail: str, found: Room) -> None:
 
 
 def _agreed_before(run: CutoverRun, what: Shrinking) -> str:
-    """Return who promoted a stage whose question said that these levers leave too little."""
-    for asked in approvals.all_of(run.site.store, run.id):
-        if asked.decision is not StageAction.PROMOTE or asked.is_void:
-            continue
-        # as Markdown it has escapes
-        plain = asked.question.replace("\\", "")
-        # not told, or told that it still fits: they agreed to something else
-        if SMALLER not in plain or STILL_FITS in plain:
-            continue
-        if all(f"`{each.lever}`" in plain for each in what.levers):
-            return str(asked.approver)
+    """Return who promoted a stage whose question said that these levers leave too little.
+
+    One who agreed does not count when another one, asked the same, did not.
+    """
+    put: dict[tuple[str, int], list[Approval]] = {}
+    for each in approvals.all_of(run.site.store, run.id):
+        # what was answered to this very question is noted by `agree`
+        if each.stage != what.subject and not each.is_void:
+            put.setdefault((each.stage, each.round), []).append(each)
+    for asked in put.values():
+        if all(each.decision is StageAction.PROMOTE and _says(each, what) for each in asked):
+            return ", ".join(str(each.approver) for each in asked)
     return ""
+
+
+def _says(asked: Approval, what: Shrinking) -> bool:
+    """Whether a question said that the levers leave a baseline that is too small."""
+    # as Markdown it has escapes
+    plain = asked.question.replace("\\", "")
+    # not told, or told that it still fits: they agreed to something else
+    if SMALLER not in plain or STILL_FITS in plain:
+        return False
+    return all(f"`{each.lever}`" in plain for each in what.levers)

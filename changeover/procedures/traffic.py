@@ -89,6 +89,7 @@ def _publish(site: Site, state: RoutingState, *, is_urgent: bool) -> Publication
     began, at = time.monotonic(), clock.now()
     try:
         publication = site.gateway.publish(site.plan, state)
+        _refuse_unknown(site, state, publication)
         # after its own gateway, which is served already when a node stands still
         nodes = fleet.confirm(site, state, is_urgent=is_urgent)
     except PublishFailed as failure:
@@ -103,6 +104,29 @@ def _publish(site: Site, state: RoutingState, *, is_urgent: bool) -> Publication
         publication = replace(publication, nodes=nodes, seconds=time.monotonic() - began)
     publications.save(site.store, publication)
     return publication
+
+
+def _refuse_unknown(site: Site, state: RoutingState, served: Publication) -> None:
+    """Refuse what is later than all that the store knows: the state was not brought there.
+
+    As after the store was restored to an earlier state. A gateway goes back to no older version.
+
+    Raises:
+        PublishFailed: The gateway serves it.
+    """
+    order = served.epoch, served.version
+    if order <= state.order:
+        return
+    # somebody else may have published a later state meanwhile, which is in the store then
+    with contextlib.suppress(StoreError):
+        known = routing.read(site.store, site.migration)
+        if order > known.order:
+            raise PublishFailed(
+                f"the gateway goes on serving version {served.version} (epoch {served.epoch}), "
+                "which is later than all that the store knows, as after the store was restored "
+                "to an earlier state", where=f"version {state.version} (epoch {state.epoch})",
+                next_step="`changeover rollback --break-glass` sends everyone to the baseline "
+                "whatever the store knows")
 
 
 def _record_once(site: Site, failed: Publication) -> None:

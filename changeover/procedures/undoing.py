@@ -23,19 +23,24 @@ def undo_hooks(run: RollbackRun) -> str:
         What was done, for people; empty when there was nothing to undo.
     """
     # known: a run before this one did it, and its text is wanted again
-    if run.known(run.UNDO) is None and not left(run.site):
+    if run.known(run.UNDO) is None and not _left(run):
         return ""
     return run.once(run.UNDO, lambda: _undo_all(run)).detail
 
 
+def _left(run: RollbackRun) -> list[ToUndo]:
+    # users of a cutover that began after this rollback still need what its hooks did
+    return left(run.site, before_epoch=run.record.epoch)
+
+
 def _undo_all(run: RollbackRun) -> Found:
     done, problems = [], []
-    for each in left(run.site):
+    for each in _left(run):
         # one by one: what was done last may rest on what was done before it
         _until_settled(run, each)
         # its process found the rollback before it pulled the lever, and says so by now
         if (each.subject, each.step) not in {
-                (found.subject, found.step) for found in left(run.site)}:
+                (found.subject, found.step) for found in _left(run)}:
             continue
         problem = _undo(run, each)
         if problem:

@@ -14,7 +14,7 @@ from changeover.domain.prefect_owner import owner_in
 class FlowRun:
     """A flow run as Prefect knows it. `flow` is the deployment's flow name, `said` the state's
     message, `migration` what its parameters name, if they do, `owner` the database that its tags
-    name."""
+    name, `form` the name of the form that it waits for."""
 
     id: str
     name: str
@@ -28,6 +28,7 @@ class FlowRun:
     said: str = ""
     migration: str = ""
     owner: str = ""
+    form: str = ""
 
 
 def flow_run(row: Mapping[str, Any], flow: str) -> FlowRun:
@@ -42,7 +43,7 @@ def flow_run(row: Mapping[str, Any], flow: str) -> FlowRun:
         scheduled_for=time_of(due) if due else None, run_count=int(row.get("run_count") or 0),
         deployment_id=row.get("deployment_id"), said=state.get("message") or "",
         migration=str((row.get("parameters") or {}).get("migration") or ""),
-        owner=owner_in(row.get("tags") or ()),
+        owner=owner_in(row.get("tags") or ()), form=str(details.get("pause_key") or ""),
     )
 
 

@@ -211,4 +211,9 @@ def test_a_cutover_does_not_begin_when_nobody_would_do_what_its_plan_wants(
     for what in ("back-pressure (`health.back_pressure`)", "steady load (`hooks.during`)"):
         assert f"nobody does the plan's {what}: start `changeover up`" in str(refused.value)
     main_serves(site, routing.read(site.store, site.migration))
+    with away.store.begin() as session:
+        session.execute(update(MainGatewayRow).values(seen=clock.now() - timedelta(minutes=1)))
+    with pytest.raises(Refused, match="nobody does the plan's back-pressure"):
+        preconditions.check(begun(away), None)
+    main_serves(site, routing.read(site.store, site.migration))
     preconditions.check(begun(away), None)

@@ -18,11 +18,12 @@ from changeover.domain.audit import Author
 from changeover.domain.hooks import Hook, When, facts_of
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
+from changeover.domain.rollout import CutoverStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import Refused, StaleEpoch
 from changeover.plan.model import Plan
 from changeover.plan.targets import ReportsSpec
-from changeover.procedures import amending, hooks, preparation, undoing
+from changeover.procedures import amending, hooks, preparation, rollback_steps, undoing
 from changeover.procedures.hook_log import begun, left
 from changeover.procedures.steps import CutoverRun, RollbackRun
 from changeover.site.home import Home
@@ -314,3 +315,23 @@ def test_hooks_without_a_way_back_are_not_carried_out(run: CutoverRun, tmp_path:
     assert "rollback.sh cannot be written" in hooks.pull(run, hook(run))
     assert acts(tmp_path) == []
     assert hooks.progress(run, hook(run)).status is StepStatus.FAILED
+
+
+def test_a_rollback_that_comes_late_takes_nothing_from_the_next_cutover(tmp_path: Path) -> None:
+    """Its run was cancelled, people recovered and began anew, and then it was continued."""
+    with opened(tmp_path) as run:
+        site = run.site
+        hooks.pull(run, hook(run))
+        late = rolled_back(site)
+        cutovers.finish(site.store, run.id, CutoverStatus.ROLLED_BACK, outcome="it burns",
+                        now=clock.now())
+        routing.change(site.store, site.migration, Change(
+            mode=Mode.BASELINE_ONLY, is_by_person=True), Author("ann", "mended"), now=clock.now())
+        again = cutovers.begin(site.store, site.migration, flow_run_id="two", now=clock.now())
+        next_run = CutoverRun(site, again, "two")
+        hooks.pull(next_run, hook(next_run, 2))
+        assert "down (before gradual-50 hook 1)" in undoing.undo_hooks(late)
+        assert acts(tmp_path) == ["up", "more", "down"]
+        for step in (rollback_steps.clean_up, rollback_steps.restore):
+            assert "not done because people went on since" in step(late)
+        assert late.known("clean up").status is StepStatus.FAILED
