@@ -1,18 +1,16 @@
-"""Who runs what when: tests of whole sites one after the other, beside them all the others.
+"""Who runs what when: what only computes first, sites one after the other, whole migrations last.
 
 Made-up examples have all the time they need: a busy machine pauses any process. CI makes more of
 them than a developer waits for (`--hypothesis-profile=thorough`).
 
 Files are handed to the workers whole and in this order (`--dist loadfile --no-loadscope-reorder`).
-At the end come the whole migrations, two at a time: their limits are those of a real plan
-(milliseconds, megabytes), which a machine that is busy with other tests breaks. Each mostly waits.
-What nobody waits for in a test is run meanwhile, by processes that get what the others leave.
+Whole migrations come at the end, two at a time: their limits are those of a real plan
+(milliseconds, megabytes), which a machine that is busy with other tests breaks.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import PurePath
 
 import pytest
@@ -22,12 +20,10 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 pytest_plugins = ["tests.support.second_try", "tests.support.cpu_times",
-                  "tests.support.one_certificate"]
+                  "tests.support.one_certificate", "tests.support.in_time"]
 
 AT_A_TIME = 2
 """Whole migrations that run beside each other."""
-PATIENT_SECONDS = 3600
-"""A test that hangs beside them, in seconds."""
 
 settings.register_profile("thorough", deadline=None, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
@@ -47,28 +43,12 @@ def _is_migration(path: str) -> bool:
     return "migrations" in _parts(path)
 
 
-def _is_patient(path: str) -> bool:
-    """Whether these tests only compute: they pass just as well when they get little of a core.
-
-    Those of examples do not: their engines give up after some seconds.
-    """
-    return "core" in _parts(path) and "examples" not in _parts(path)
-
-
-def _is_ordinary(path: str) -> bool:
-    return not _is_migration(path) and not _is_patient(path)
-
-
 def _rank(item: pytest.Item) -> int:
     if _is_migration(item.nodeid):
-        return 5
-    if _is_patient(item.nodeid):
-        return 4
-    if item.get_closest_marker("chaos"):
-        return 0
-    if _is_of_site(item.nodeid):
-        return 1
-    return 2 if item.get_closest_marker("integration") else 3
+        return 3
+    if _is_of_site(item.nodeid) or item.get_closest_marker("chaos"):
+        return 2
+    return 1 if item.get_closest_marker("integration") else 0
 
 
 def _minutes(item: pytest.Item) -> float:
@@ -80,23 +60,15 @@ def _minutes(item: pytest.Item) -> float:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first; among those of a rank that say nothing the order stays."""
     items.sort(key=lambda item: (_rank(item), -_minutes(item)))
-    if items and _is_migration(items[-1].nodeid):
-        for item in filter(lambda each: _is_patient(each.nodeid), items):
-            # the limit for what hangs counts the wall clock, and these may get nothing for long
-            item.add_marker(pytest.mark.timeout(PATIENT_SECONDS))
 
 
 class OneSiteAtATime(LoadFileScheduling):
     """Gives the first worker the files of whole sites, and the others all other files.
 
     A site keeps more than one core busy: two of them beside each other only wait for each other. A
-    worker whose own files are used up helps with the others'. When only whole migrations and what
-    is patient are left, the last two workers run the migrations, and all others what is patient.
+    worker whose own files are used up helps with the others'. When only whole migrations are left,
+    the last two workers run them.
     """
-
-    def __init__(self, config: pytest.Config, log: Producer) -> None:
-        super().__init__(config, log)
-        self.patient: set[WorkerController] = set()
 
     def _reschedule(self, node: WorkerController) -> None:
         # not before its last test, which waits for the next file's first: a file that is handed
@@ -109,42 +81,23 @@ class OneSiteAtATime(LoadFileScheduling):
         if path is None:
             node.shutdown()
             return
-        if _is_patient(path):
-            self.patient.add(node)
         self.workqueue.move_to_end(path, last=False)
         super()._assign_work_unit(node)
 
     def _next(self, node: WorkerController) -> str | None:
         """Return the file that a worker is to run; None when there is none for it."""
         is_first = node is self.nodes[0]
-        ordinary = [path for path in self.workqueue if _is_ordinary(path)]
-        if ordinary and node not in self.patient:
+        ordinary = [path for path in self.workqueue if not _is_migration(path)]
+        if ordinary:
             return next((path for path in ordinary if _is_of_site(path) == is_first), ordinary[0])
-        patient = next(filter(_is_patient, self.workqueue), None)
-        migration = next(filter(_is_migration, self.workqueue), None)
-        others = [each for each in self.nodes
-                  if each is not node and not each.shutting_down and each not in self.patient]
-        if len(others) >= AT_A_TIME or (node in self.patient and others) or not migration:
-            return patient
-        return migration
+        others = [each for each in self.nodes if each is not node and not each.shutting_down]
+        return None if len(others) >= AT_A_TIME else next(iter(self.workqueue), None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
     """Hand out whole files; other ways of distribution are left to xdist."""
     return OneSiteAtATime(config, log) if config.getvalue("dist") == "loadfile" else None
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Have a worker that came to what is patient get only what others leave of the machine.
-
-    It runs nothing else from then on, and whole migrations are run beside it.
-    """
-    if (hasattr(item.config, "workerinput") and _is_patient(item.nodeid)
-            and _is_migration(item.session.items[-1].nodeid)
-            and hasattr(os, "SCHED_IDLE") and os.sched_getscheduler(0) != os.SCHED_IDLE):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def pytest_collection_finish() -> None:
