@@ -18,7 +18,7 @@ from changeover.procedures.waiting import Wait
 from changeover.shadow import scores
 from changeover.store import cutovers
 from tasks.steps import come_back, step
-from tasks.traffic import has_share
+from tasks.traffic import has_users
 
 
 async def soak(run: CutoverRun, stage: str) -> StageDecision | None:
@@ -99,7 +99,7 @@ def judge_stage(run: CutoverRun, stage: str) -> StageDecision:
         StaleEpoch: A rollback came first.
     """
     spec = run.site.plan.stage(stage)
-    seen = Seen(has_share(run.site, spec), _firm_regressions(run))
+    seen = Seen(has_users(run.site, spec), _firm_regressions(run))
     return gate.judge_stage(run, stage, seen)
 
 

@@ -37,10 +37,10 @@ def move_traffic(run: CutoverRun, stage: str) -> str:
     return state.describe()
 
 
-def has_share(site: Site, stage: Stage) -> bool:
+def has_users(site: Site, stage: Stage) -> bool:
     """Whether the users are moved that a stage says, and no part of them was rolled back."""
     state = routing.read(site.store, site.migration)
-    return stages.has_share(state, stage, site.plan)
+    return stages.has_users(state, stage, site.plan)
 
 
 @step(name="move a part back", task_run_name="back: {scope}")
@@ -57,7 +57,7 @@ def soaks_again(run: CutoverRun, stage: str, round_: int) -> bool:
     # asked first: a run that wakes up makes every call of an earlier one again, and no other
     if record.round > round_:
         return True
-    return record.decided_at is None and not has_share(run.site, run.site.plan.stage(stage))
+    return record.decided_at is None and not has_users(run.site, run.site.plan.stage(stage))
 
 
 @step(name="note share", task_run_name="note share: {stage}")

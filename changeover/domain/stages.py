@@ -106,9 +106,13 @@ def has_share(state: RoutingState, stage: Stage, plan: Plan) -> bool:
     """Whether traffic is where a stage puts it, and no part of its users was rolled back."""
     wanted = change_for(stage, plan, state.epoch)
     # in `gradual` requests are copied as well, so the sample counts in every mode
-    if (state.mode, state.shadow_sample) != (wanted.mode, wanted.shadow_sample):
-        return False
-    if state.kept_routes:
+    return state.shadow_sample == wanted.shadow_sample and has_users(state, stage, plan)
+
+
+def has_users(state: RoutingState, stage: Stage, plan: Plan) -> bool:
+    """Whether users are where a stage puts them, however many of their requests are copied."""
+    wanted = change_for(stage, plan, state.epoch)
+    if state.mode != wanted.mode or state.kept_routes:
         return False
     # every other mode has one share only
     is_split = state.mode is Mode.GRADUAL

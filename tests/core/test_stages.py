@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from changeover.domain.routing import Change, Mode, RoutingState, apply
-from changeover.domain.stages import change_for, has_share
+from changeover.domain.stages import change_for, has_share, has_users
 from changeover.plan.model import Plan
 
 PHASES = [
@@ -76,3 +76,13 @@ def test_stage_that_lost_a_part_does_not_have_its_share(lost: dict[str, object])
     state = apply(RoutingState("shop"), change_for(beta, plan, 0))
     smaller = apply(state, Change(**lost))  # type: ignore[arg-type]
     assert not has_share(smaller, beta, plan)
+
+
+def test_less_copying_takes_no_user_from_a_stage() -> None:
+    """An operator who stops copying at night has rolled nobody back: no gate says so."""
+    plan = the_plan()
+    beta = plan.stages()[1]
+    state = apply(RoutingState("shop"), change_for(beta, plan, 0))
+    fewer = apply(state, Change(shadow_sample=0))
+    assert has_users(fewer, beta, plan) and not has_share(fewer, beta, plan)
+    assert not has_users(apply(fewer, Change(weight=100)), beta, plan)

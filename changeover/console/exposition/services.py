@@ -38,7 +38,7 @@ ARRIVING = Family(
 COMPARING = Family(
     "shadow_processes",
     "Processes that compare for a shadow service, where there are several: at work, wanted.",
-    ("service", "state"), Bound("shadow service, at work or wanted", 100))
+    ("service", "state"), Bound("shadow service, at work or wanted", 64))
 _RECEIVER = Bound("webhook of the plan, and Prefect", 50)
 UNTOLD = Family(
     "receiver_waiting_events", "Events of the audit that Prefect or a webhook does not have yet.",
