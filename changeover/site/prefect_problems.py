@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from changeover.errors import Unreachable
-
-if TYPE_CHECKING:
-    import httpx
 
 _LOG = "its log (logs/prefect-server.log of `changeover up`)"
 
@@ -20,7 +17,7 @@ def problem(error: Exception, method: str, path: str, url: str) -> Unreachable:
         method, path: What was asked.
         url: Where, as people know it.
     """
-    answer: httpx.Response | None = getattr(error, "response", None)
+    answer: Any = getattr(error, "response", None)
     if answer is None:
         return Unreachable(
             f"Prefect's API does not answer ({type(error).__name__})", where=url,
