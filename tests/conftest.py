@@ -25,7 +25,7 @@ pytest_plugins = ["tests.support.second_try", "tests.support.cpu_times",
 AT_A_TIME = 2
 """Whole migrations that run beside each other."""
 
-settings.register_profile("thorough", deadline=None, print_blob=True,
+settings.register_profile("thorough", max_examples=50, deadline=None, print_blob=True,
                           suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", settings.get_profile("thorough"), max_examples=25)
 settings.load_profile("quick")  # `.ci/run` asks for the thorough one
