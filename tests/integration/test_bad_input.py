@@ -139,7 +139,7 @@ def test_locked_database_is_told(home: Home) -> None:
     """Another process holds the store: nothing is changed, the exit code is 5."""
     holder = Store.open(home.store_url)
     with holder.begin():
-        text = changeover("recover", "--reason", "x", "--home", str(home.root), code=5)
+        text = changeover("maintenance", "on", "--reason", "x", "--home", str(home.root), code=5)
     assert "stayed locked by " in text
     assert f"(process {os.getpid()}): " in text
 
