@@ -294,7 +294,7 @@ def test_preparing_prefect_names_what_could_not_be_made(
     Store.open(home.store_url, create=True).close()
     done = subprocess.run(
         [sys.executable, "-m", "blocks.prepare", "--home", str(home.root), "--migration", "nobody",
-         "--pool", "changeover"],
+         "--pool", "changeover", "--own-server"],
         cwd=ROOT, env={**os.environ, "PREFECT_API_URL": server.url}, capture_output=True,
         text=True, timeout=120, check=False)
     assert done.returncode == 1
