@@ -19,8 +19,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-pytest_plugins = ["tests.support.second_try", "tests.support.cpu_times",
-                  "tests.support.one_certificate", "tests.support.in_time"]
+pytest_plugins = ["tests.support.in_time", "tests.support.second_try",
+                  "tests.support.cpu_times", "tests.support.one_certificate"]
 
 AT_A_TIME = 2
 """Whole migrations that run beside each other."""

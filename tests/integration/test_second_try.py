@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import in_time, second_try
+
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +98,15 @@ def test_a_run_that_ended_without_a_result_stays_failed(tmp_path: Path) -> None:
     done = run(tmp_path, "fine and and")
     assert done.returncode == 1
     assert "no second try" in last(done)
+
+
+def test_a_second_try_is_never_skipped_for_want_of_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would count as passed."""
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.support.in_time"]')
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_it.py").write_text("def test_broken():\n    assert False\n")
+    for name, value in {**ENVIRONMENT, in_time.BEGAN: "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert not second_try._tried("test_it.py::test_broken", tmp_path)

@@ -12,6 +12,7 @@ tests that start no process, files that cannot be collected, a run that was inte
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import pytest
+
+from tests.support.in_time import BEGAN as BEGAN_AT
 
 KEY = "changeover/run"
 PROCESSES = "integration"
@@ -72,7 +75,9 @@ def _say(text: str) -> None:
 def _tried(node: str, root: Path) -> bool:
     """Run one test alone; whether it passes."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", node]
-    return subprocess.run(command, cwd=root, check=False).returncode == 0
+    # skipped for want of time it would pass
+    unhurried = {name: value for name, value in os.environ.items() if name != BEGAN_AT}
+    return subprocess.run(command, cwd=root, env=unhurried, check=False).returncode == 0
 
 
 def _result(root: Path) -> Run | None:
