@@ -36,9 +36,7 @@ class PartReturn:
         """Whether a firing is about a part that can go back alone."""
         if firing.scope is None:
             return False
-        # a route also goes back alone from where everyone is at the candidate
-        modes = TRIED if is_of_route(firing.scope) else {Mode.GRADUAL}
-        return self.traffic.state.mode in modes
+        return self.traffic.state.mode in _modes(firing.scope)
 
     def take_back(self, firing: Firing) -> RolledBack | None:
         """Move the part to the baseline.
@@ -57,8 +55,8 @@ class PartReturn:
         except queue.Empty:
             result = StoreBusy(f"it was not done within {PATIENCE_SECONDS:g} s")
         if isinstance(result, Refused):
-            # the mode has changed since: with this one, or with nobody, the part goes back no more
-            if self._went_on():
+            # the mode may have changed since it was asked whether the part goes back alone
+            if self._went_on(firing):
                 return None
             raise result
         if isinstance(result, Exception):
@@ -66,8 +64,8 @@ class PartReturn:
             return None
         return self._done(firing, result)
 
-    def _went_on(self) -> bool:
-        """Whether users are at the candidate in a mode in which no part goes back alone.
+    def _went_on(self, firing: Firing) -> bool:
+        """Whether users are at the candidate in a mode in which this part does not go back alone.
 
         The store has just answered. Where it says nothing more, everyone goes back.
         """
@@ -76,7 +74,7 @@ class PartReturn:
             state = routing.read(site.store, site.migration)
         except ChangeoverError:
             return True
-        return state.mode in ON_USERS and state.mode is not Mode.GRADUAL
+        return state.mode in ON_USERS - _modes(str(firing.scope))
 
     def _start(self, firing: Firing, found: queue.Queue[PartBack | Exception]) -> None:
         scope = str(firing.scope)
@@ -96,3 +94,8 @@ class PartReturn:
         LOG.warning("rolled back %s because %s", firing.scope, firing.reason)
         confirmed_at = clock.now() if done.is_confirmed else None
         return RolledBack(done.state.epoch, confirmed_at)
+
+
+def _modes(scope: str) -> frozenset[Mode]:
+    # a route also goes back alone from where everyone is at the candidate
+    return TRIED if is_of_route(scope) else frozenset({Mode.GRADUAL})

@@ -23,6 +23,7 @@ from changeover.site.prefect_api import PrefectApi
 from changeover.store import cutovers, plans, rollbacks, routing
 from changeover.store.engine import Store
 from tests.support import commands
+from tests.support.one_certificate import one_certificate
 from tests.support.prefect_database import CHEAP, seed
 from tests.support.processes import LONGEST_PAUSE, ROOT, end_envoy, free_port, running, wait_for
 
@@ -242,7 +243,7 @@ def started(
         *options,
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
-    environment |= prefect
+    environment |= {"PREFECT_API_SSL_CERT_FILE": str(one_certificate(directory)), **prefect}
     with contextlib.ExitStack() as stack:
         # killed before it could end it, it leaves Envoy
         stack.callback(end_envoy, home)

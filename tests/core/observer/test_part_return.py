@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from changeover.analysis.trigger import Firing
 from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode
 from changeover.errors import Refused
+from changeover.observer import part_return
 from changeover.observer.part_return import PartReturn
 from changeover.observer.traffic import Traffic
 from changeover.site.home import Home
@@ -41,8 +43,8 @@ def change(site: Site, **changes: Any) -> None:
                    now=clock.now())
 
 
-def take_back(site: Site) -> object:
-    return PartReturn(cast(Traffic, SimpleNamespace(site=site))).take_back(FIRING)
+def take_back(site: Site, firing: Firing = FIRING) -> object:
+    return PartReturn(cast(Traffic, SimpleNamespace(site=site))).take_back(firing)
 
 
 def test_everyone_goes_back_when_the_mode_changed_while_a_part_was_to(site: Site) -> None:
@@ -56,3 +58,17 @@ def test_a_part_that_nobody_is_moved_of_stays_where_it_is(site: Site) -> None:
     change(site, mode=Mode.EMERGENCY_ROLLBACK)
     with pytest.raises(Refused):
         take_back(site)
+
+
+def test_a_route_that_is_back_already_takes_nobody_else_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A route goes back alone also from where everyone is at the candidate."""
+    change(site, mode=Mode.CANDIDATE_ONLY)
+
+    def is_back(*_: object) -> None:
+        raise Refused("orders is back already")
+
+    monkeypatch.setattr(part_return, "take_part_back", is_back)
+    with pytest.raises(Refused, match="orders is back already"):
+        take_back(site, replace(FIRING, scope="route:orders"))
