@@ -69,13 +69,19 @@ class Light:
     """One node."""
 
     def __init__(self, url: str, name: str, content: Content, bad_from: Path) -> None:
-        address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._address = make_url(url).set(drivername="postgresql").render_as_string(
+            hide_password=False)
         self.name, self._content, self._bad_from = name, content, bad_from
         self._lock = threading.Lock()
-        self._work = psycopg.connect(address)
-        self.listens = psycopg.connect(address, autocommit=True)
-        self.listens.execute("LISTEN changeover_routing")
+        self._work = psycopg.connect(self._address)
+        self.listens = self.listen()
         self._order, self._weight, self._until = (-1, -1), 0, int(time.time())
+
+    def listen(self) -> psycopg.Connection[Any]:
+        """Return a new connection that hears of changes."""
+        self.listens = psycopg.connect(self._address, autocommit=True)
+        self.listens.execute("LISTEN changeover_routing")
+        return self.listens
 
     def step(self, number: int) -> None:
         """Send a second, a sign of life, and in every other one the sums by bucket."""
@@ -126,10 +132,11 @@ def listen(nodes: Sequence[Light], is_over: threading.Event) -> None:
     while not is_over.is_set():
         for key, _ in selector.select(0.5):
             try:
-                heard = list(key.data.listens.notifies(timeout=0))
+                heard = bool(list(key.data.listens.notifies(timeout=0)))
             except psycopg.Error:
-                selector.unregister(key.fd)  # cut: it goes on once a second
-                continue
+                heard = True  # cut: what came before it listens again is asked for, as nodes do
+                selector.unregister(key.fd)
+                selector.register(key.data.listen().fileno(), selectors.EVENT_READ, key.data)
             if heard:
                 key.data.follow()
 

@@ -20,7 +20,8 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 pytest_plugins = ["tests.support.in_time", "tests.support.second_try",
-                  "tests.support.cpu_times", "tests.support.one_certificate"]
+                  "tests.support.cpu_times", "tests.support.one_certificate",
+                  "tests.support.patient_http"]
 
 AT_A_TIME = 2
 """Whole migrations that run beside each other."""

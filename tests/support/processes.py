@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import random
 import signal
@@ -69,14 +70,15 @@ def wait_for(condition: Callable[[], object], *, seconds: float = 20.0, what: st
     """Return the condition's first true value; fail when it stays false for too long.
 
     Args:
-        condition: What is asked again and again; no answer of a server counts as false.
+        condition: What is asked again and again; no answer of a server counts as false, and so does
+            one that is no JSON ("Service Unavailable" of a server that is starting).
         seconds: What a quiet machine needs at most; a busy one gets `PATIENCE` times as much.
         what: What is waited for, as the failure tells it.
     """
     longest = seconds * PATIENCE
     began = time.monotonic()
     while True:
-        with contextlib.suppress(httpx.HTTPError, OSError, ChangeoverError):
+        with contextlib.suppress(httpx.HTTPError, OSError, ChangeoverError, json.JSONDecodeError):
             if value := condition():
                 return value
         waited = time.monotonic() - began
