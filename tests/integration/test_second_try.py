@@ -21,6 +21,7 @@ CONFTEST = """
 from tests.support.second_try import pytest_terminal_summary
 """
 SUITE = """
+import os
 import pathlib
 import pytest
 
@@ -41,6 +42,15 @@ def test_broken():
 
 def test_pure():
     assert False
+
+@pytest.fixture(scope="module")
+def busy_server():
+    assert "PYTEST_XDIST_WORKER" not in os.environ
+
+@pytest.mark.integration
+@pytest.mark.parametrize("number", range(25))
+def test_shared(busy_server, number):
+    assert True
 """
 
 
@@ -78,6 +88,14 @@ def test_one_that_fails_alone_too_fails_the_run(tmp_path: Path) -> None:
     assert "1 failed, 2 passed" in last(done)
 
 
+def test_tests_that_share_what_could_not_be_set_up_have_one_try(tmp_path: Path) -> None:
+    """More of them than there may be tries: it is one failure."""
+    done = run(tmp_path, "fine or shared")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("now alone:") == 1
+    assert "26 passed, 0 skipped, 25 flaky" in last(done)
+
+
 def test_one_without_processes_fails_at_once(tmp_path: Path) -> None:
     """It cannot be the machine, so nothing is tried again."""
     done = run(tmp_path, "busy or pure")
@@ -109,4 +127,4 @@ def test_a_second_try_is_never_skipped_for_want_of_time(
     (tmp_path / "test_it.py").write_text("def test_broken():\n    assert False\n")
     for name, value in {**ENVIRONMENT, in_time.BEGAN: "1"}.items():
         monkeypatch.setenv(name, value)
-    assert not second_try._tried("test_it.py::test_broken", tmp_path)
+    assert not second_try._tried(["test_it.py::test_broken"], tmp_path)

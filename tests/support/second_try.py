@@ -5,7 +5,8 @@ As a pytest plugin it notes how a run ended, in pytest's own cache. As a command
     python -m tests.support.second_try
 
 it runs each test that failed once more, alone and in a fresh process, and prints both results. It
-ends with 0 when all of them pass now; they are listed as `flaky` then. Without a second try fail:
+ends with 0 when all of them pass now; they are listed as `flaky` then. Tests of a file that failed
+while they were set up have one reason, what they share, and so one try. Without a second try fail:
 tests that start no process, files that cannot be collected, a run that was interrupted.
 """
 
@@ -27,7 +28,7 @@ KEY = "changeover/run"
 PROCESSES = "integration"
 """The marker of tests that start processes."""
 MOST = 20
-"""More failures than this are no busy machine."""
+"""More tries than this are no busy machine."""
 BEGAN = time.time()
 """When this process began, nearly: the plugin is loaded before tests are collected."""
 
@@ -38,7 +39,7 @@ class Run(TypedDict):
     passed: int
     skipped: int
     seconds: float
-    again: list[str]
+    again: list[list[str]]
     at_once: list[str]
 
 
@@ -54,16 +55,19 @@ def pytest_terminal_summary(
         config.cache.set(KEY, None)  # nothing failed, or the run did not come to its end
         return
     stats = terminalreporter.stats
-    again: dict[str, None] = {}
+    again: dict[str, list[str]] = {}
     at_once: dict[str, None] = {}
     for report in [*stats.get("failed", []), *stats.get("error", [])]:
-        has_processes = PROCESSES in getattr(report, "keywords", {})
         # a file that cannot be collected has no keywords of a test
-        (again if has_processes else at_once)[report.nodeid] = None
+        if PROCESSES not in getattr(report, "keywords", {}):
+            at_once[report.nodeid] = None
+            continue
+        tried = report.nodeid.partition("::")[0] if report.when == "setup" else report.nodeid
+        again.setdefault(tried, []).append(report.nodeid)
     config.cache.set(KEY, Run(
         passed=len(stats.get("passed", [])), skipped=len(stats.get("skipped", [])),
         seconds=time.time() - BEGAN,
-        again=list(again), at_once=list(at_once)))
+        again=list(again.values()), at_once=list(at_once)))
 
 
 def _say(text: str) -> None:
@@ -72,9 +76,9 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _tried(node: str, root: Path) -> bool:
-    """Run one test alone; whether it passes."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", node]
+def _tried(nodes: list[str], root: Path) -> bool:
+    """Run one test alone, or those of one file that share what failed; whether they pass."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *nodes]
     # skipped for want of time it would pass
     unhurried = {name: value for name, value in os.environ.items() if name != BEGAN_AT}
     return subprocess.run(command, cwd=root, env=unhurried, check=False).returncode == 0
@@ -99,14 +103,14 @@ def main(root: Path) -> Literal[0, 1]:
         return 1
     if run["at_once"] or not 0 < len(run["again"]) <= MOST:
         _say(f"no second try: {len(run['at_once'])} tests without processes failed, "
-             f"{len(run['again'])} with processes")
+             f"{sum(map(len, run['again']))} with processes")
         return 1
     began = time.time()
     flaky: list[str] = []
     failed: list[str] = []
-    for node in run["again"]:
-        _say(f"\nfailed beside others, now alone: {node}")
-        (flaky if _tried(node, root) else failed).append(node)
+    for nodes in run["again"]:
+        _say(f"\nfailed beside others, now alone: {' '.join(nodes)}")
+        (flaky if _tried(nodes, root) else failed).extend(nodes)
     for node in flaky:
         _say(f"flaky: {node}: failed beside others, passed alone")
     for node in failed:
