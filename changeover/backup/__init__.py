@@ -5,6 +5,7 @@
     sqlite, postgres, folders   one kind of item each: save, try, restore
     manifest   what a backup says of itself
     check      is it good: checksums, and everything restored into a scratch place
+    places     where backups are: a folder, or an address that they are copied to and from
     restore    one item back to where a person wants it
     from_plan  the items that a plan names
 """

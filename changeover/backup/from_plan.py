@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from changeover.backup.items import DatabaseItem, FolderItem, Item, TextItem
+from changeover.backup.places import Place, place
 from changeover.errors import InvalidInput
 from changeover.plan.addresses import database_address
 from changeover.plan.procedures import BackupSpec
@@ -14,9 +15,10 @@ from changeover.store import flags
 STORE = "changeover-store"
 
 
-def target_of(site: Site) -> Path:
-    """Return the folder of a migration's backups."""
-    return site.home.root / (site.plan.cutover.backup or BackupSpec()).target
+def place_of(site: Site) -> Place:
+    """Return where a migration's backups are: a folder, or an address."""
+    spec = site.plan.cutover.backup or BackupSpec()
+    return place(spec.target, site.home.root, within=spec.longest_copying)
 
 
 def refuse_scratch(site: Site) -> None:
@@ -26,11 +28,12 @@ def refuse_scratch(site: Site) -> None:
         InvalidInput: The plan's target is a folder of the main machine's home.
     """
     target = (site.plan.cutover.backup or BackupSpec()).target
-    if site.is_elsewhere and not Path(target).is_absolute():
+    if site.is_elsewhere and "://" not in target and not Path(target).is_absolute():
         raise InvalidInput(
             f"no backup is made on this machine: {target} is a folder of the home of `changeover "
             "up`, which is on another one", where="cutover.backup.target",
-            allowed="an absolute path, that the worker's machine has and that is kept",
+            allowed="an address as s3://bucket/backups, or an absolute path that the worker's "
+            "machine has and that is kept",
             next_step="Amend the plan, or run cutover/main by the worker of `changeover up`")
 
 
@@ -63,8 +66,3 @@ def items_of(site: Site) -> list[Item]:
         TextItem("changeover-plan", plan.model_dump_json(by_alias=True, indent=1)),
         TextItem("changeover-flags", "".join(lines)),
     ]
-
-
-def servers_of(items: list[Item]) -> dict[str, str]:
-    """Return the URLs of the databases by their item's name, for `verify`."""
-    return {item.name: item.url for item in items if isinstance(item, DatabaseItem)}

@@ -40,6 +40,11 @@ class TextItem:
 Item = DatabaseItem | FolderItem | TextItem
 
 
+def servers_of(items: Sequence[Item]) -> dict[str, str]:
+    """Return the URLs of the databases by their item's name, for `verify`."""
+    return {item.name: item.url for item in items if isinstance(item, DatabaseItem)}
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far one item is: `done` of `total` pages, tables or files; total 0 is not known yet."""

@@ -95,10 +95,31 @@ def read(path: Path) -> Backup:
     """
     try:
         raw = (path / MANIFEST).read_bytes()
-        sums = (path / SUMS).read_text()
+        sums = (path / SUMS).read_bytes()
     except OSError as error:
-        raise InvalidInput(f"there is no finished backup: {error.strerror}", where=str(path),
-                           next_step="See `changeover backup list`") from error
+        raise unfinished(str(path), error.strerror or "") from error
+    return parse(raw, sums, path)
+
+
+def unfinished(where: str, why: str) -> InvalidInput:
+    """Return the error that says that there is no finished backup."""
+    return InvalidInput(f"there is no finished backup: {why}", where=where,
+                        next_step="See `changeover backup list`")
+
+
+def parse(raw: bytes, listed: bytes, path: Path) -> Backup:
+    """Return a backup by what its two files say.
+
+    Args:
+        raw: Its manifest.
+        listed: Its checksums.
+        path: Its folder, or the one that it is copied to.
+
+    Raises:
+        InvalidInput: It is of a newer format, or its manifest was changed.
+    """
+    try:
+        sums = listed.decode()
     except UnicodeDecodeError:
         raise _damaged(path, SUMS) from None
     # Before it is read as JSON: a manifest that was changed says nothing that can be trusted.

@@ -11,15 +11,15 @@ from typing import Any
 import click
 
 from changeover import clock
-from changeover.backup import check, from_plan
-from changeover.backup import make as making
+from changeover.backup import check, from_plan, places
 from changeover.backup import restore as restoring
 from changeover.backup.items import Progress as Step
+from changeover.backup.items import servers_of
 from changeover.backup.manifest import Backup
+from changeover.backup.places import Place
 from changeover.cli import completing
 from changeover.cli.bars import several, spinner
 from changeover.cli.common import (
-    FOLDER,
     Session,
     home_option,
     migration_option,
@@ -38,38 +38,38 @@ def backup_group() -> None:
 
 
 folder_option = click.option(
-    "--in", "folder", type=FOLDER, help="Folder of the backups; default: the plan's in the home.")
+    "--in", "place", metavar="PLACE",
+    help="Folder or address of the backups; default: the plan's `cutover.backup.target`.")
 
 
 @backup_group.command(epilog="\b\nExamples:\n  changeover backup make\n"
-                      "  changeover backup make --name before-upgrade --in /mnt/backups")
+                      "  changeover backup make --name before-upgrade --in /mnt/backups\n"
+                      "  changeover backup make --in s3://bucket/backups")
 @site_command
 @folder_option
 @click.option("--name", help="Of the backup; default: the migration and the time.")
-def make(session: Session, folder: Path | None, name: str | None) -> None:
+def make(session: Session, place: str | None, name: str | None) -> None:
     """Back up the store, plan, flags, gateway and the plan's databases and folders, and verify."""
     site, now = session.site, clock.now()
     items = from_plan.items_of(site)
-    place = folder or from_plan.target_of(site)
     name = name or f"{site.migration}-{now:%Y%m%d-%H%M%S}"
     with _bars(session) as advance:
-        made = making.make_backup(
-            items, place, name=name, now=now, report=advance)
         # verified at once: a backup that cannot be restored is found while there is time
-        servers = from_plan.servers_of(items)
-        checked = check.verify(made.path, servers=servers)
-    if not checked.is_good:
-        text = f"the backup is not good\n{as_text(checked)}"
-        raise ChangeoverError(text, where=str(made.path))
-    size = format_size(sum(item.size for item in made.items))
-    end = f"{made.path}: {len(made.items)} items, {size}, verified"
-    names = [item.name for item in made.items]
-    data = {"path": str(made.path), "items": names}
-    session.show(f"{as_text(checked)}\n{end}", data)
+        kept = places.keep(
+            items, _place(session, place), name=name, now=now, report=advance)
+    if not kept.checked.is_good:
+        text = f"the backup is not good\n{as_text(kept.checked)}"
+        raise ChangeoverError(text, where=kept.where)
+    size = format_size(sum(item.size for item in kept.backup.items))
+    end = f"{kept.where}: {len(kept.backup.items)} items, {size}, verified"
+    names = [item.name for item in kept.backup.items]
+    data = {"path": kept.where, "items": names}
+    session.show(f"{as_text(kept.checked)}\n{end}", data)
 
 
 @backup_group.command(epilog="\b\nExamples:\n  changeover backup verify documents-cutover-3\n"
                       "  changeover backup verify /mnt/backups/before-upgrade\n"
+                      "  changeover backup verify s3://bucket/backups/documents-cutover-3\n"
                       "  changeover backup verify NAME --scratch postgresql://me@127.0.0.1/postgres"
                       "\n\b\nPasswords come from the URL, PGPASSWORD or ~/.pgpass.\n"
                       "Exit codes: 0 good, 1 an item is not.")
@@ -77,16 +77,16 @@ def make(session: Session, folder: Path | None, name: str | None) -> None:
 @site_command
 @folder_option
 @click.option("--scratch", help="PostgreSQL server where scratch databases may be made.")
-def verify(session: Session, name: str, folder: Path | None, scratch: str | None) -> int:
+def verify(session: Session, name: str, place: str | None, scratch: str | None) -> int:
     """Check a backup: checksums, and every item restored into a scratch place."""
-    path = _path(session, name, folder)
+    found, name = _located(session, name, place)
     servers = _servers(session)
-    with _bars(session) as advance:
+    with _bars(session) as advance, found.at_hand(name) as path:
         checked = check.verify(
             path, servers=servers, scratch=scratch, report=advance)
     items = [asdict(item) for item in checked.items]
     session.show(as_text(checked), {
-        "path": str(checked.path), "is_good": checked.is_good,
+        "path": found.where(name), "is_good": checked.is_good,
         "items": items,
     })
     return 0 if checked.is_good else EXIT_FAILED
@@ -103,10 +103,10 @@ def verify(session: Session, name: str, folder: Path | None, scratch: str | None
 @migration_option
 @folder_option
 @pass_session
-def restore(session: Session, *, name: str, item: str, to: str, folder: Path | None) -> None:
+def restore(session: Session, *, name: str, item: str, to: str, place: str | None) -> None:
     """Restore one item of a backup to a new place."""
-    path = _path(session, name, folder)
-    with spinner(f"restoring {item}"):
+    found, name = _located(session, name, place)
+    with spinner(f"restoring {item}"), found.at_hand(name, item) as path:
         text = restoring.restore(path, item, to)
     click.echo(text)
 
@@ -114,13 +114,13 @@ def restore(session: Session, *, name: str, item: str, to: str, folder: Path | N
 @backup_group.command("list", epilog="\b\nExample:\n  changeover backup list --output json")
 @site_command
 @folder_option
-def list_backups(session: Session, folder: Path | None) -> None:
+def list_backups(session: Session, place: str | None) -> None:
     """List the finished backups with their items."""
-    place = folder or _folder(session)
-    found = making.backups(place)
+    at = _place(session, place)
+    found = at.every()
     lines = [_line(each) for each in found]
-    text = "\n".join(lines) or f"no backup in {place}"
-    session.show(text, [_as_data(each) for each in found])
+    text = "\n".join(lines) or f"no backup in {at}"
+    session.show(text, [_as_data(each, at) for each in found])
 
 
 def as_text(checked: check.Checked) -> str:
@@ -139,36 +139,41 @@ def _line(backup: Backup) -> str:
     return f"{backup.made_at:%Y-%m-%d %H:%M:%S}  {backup.name}  {size}  {names}"
 
 
-def _as_data(backup: Backup) -> dict[str, Any]:
+def _as_data(backup: Backup, at: Place) -> dict[str, Any]:
     sizes = {item.name: item.size for item in backup.items}
     return {
-        "name": backup.name, "path": str(backup.path),
+        "name": backup.name, "path": at.where(backup.name),
         "made_at": backup.made_at.isoformat(), "items": sizes,
     }
 
 
-def _path(session: Session, name: str, folder: Path | None) -> Path:
-    """Return where a backup is: a path as it is, a name in the folder of backups."""
+def _located(session: Session, name: str, given: str | None) -> tuple[Place, str]:
+    """Return where a backup is, and its name there; the name may be a path or an address."""
     # as a shell tells a path from a name
     if "/" in name:
-        return Path(name)
-    return (folder or _folder(session)) / name
+        given, _, name = name.rstrip("/").rpartition("/")
+        given = given or "/"
+    return _place(session, given), name
 
 
-def _folder(session: Session) -> Path:
-    """Return the folder of backups; without a store, for a restore, the usual one."""
+def _place(session: Session, given: str | None) -> Place:
+    """Return where backups are; without a store, for a restore, the usual folder."""
+    root = Home.resolve(session.home).root
+    if given is not None:
+        # as typed: a folder is one of where the person is
+        return places.place(given if "://" in given else str(Path.cwd() / given), root)
     try:
-        return from_plan.target_of(session.site)
+        return from_plan.place_of(session.site)
     # a restore is for when the store is gone
     except ChangeoverError:
-        return Home.resolve(session.home).root / BackupSpec().target
+        return places.place(BackupSpec().target, root)
 
 
 def _servers(session: Session) -> dict[str, str]:
     """Return the databases' URLs with passwords, as far as the running migration knows them."""
     try:
         items = from_plan.items_of(session.site)
-        return from_plan.servers_of(items)
+        return servers_of(items)
     # without them a scratch server can be named by hand
     except ChangeoverError:
         return {}

@@ -91,9 +91,11 @@ def _tokens(site: Site) -> list[str]:
 
 
 def _backups(site: Site) -> list[str]:
-    from changeover.backup import from_plan, make
+    from changeover.backup import from_plan
 
-    return [each.name for each in make.backups(from_plan.target_of(site))]
+    place = from_plan.place_of(site)
+    # nobody waits for another machine while a name is typed
+    return [] if place.address else [each.name for each in place.every()]
 
 
 def _scopes(site: Site) -> list[str]:

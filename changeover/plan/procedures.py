@@ -11,6 +11,7 @@ from changeover.plan.fields import Duration, Name, Part, Path, Share, Size
 from changeover.plan.flags import FlagKey, FlagValue
 from changeover.plan.people import ApprovalSpec
 from changeover.plan.suites import DatabaseRef, Side, Variable
+from changeover.plan.targets import Target
 from changeover.plan.units import format_duration
 from changeover.plan.webhooks import KindPattern
 
@@ -40,10 +41,21 @@ class PreconditionsSpec(Part):
 class BackupSpec(Part):
     """What is backed up before the first user moves, besides the store and the gateway."""
 
-    target: str = Field("backups", description="Folder, relative to the home directory.")
+    target: Target = Field(
+        "backups",
+        description="A folder, relative to the home, or any address that fsspec reaches.")
+    within: Duration | None = Field(
+        None, ge=timedelta(seconds=1), le=timedelta(days=1),
+        description="How long copying to an address may take; default 1h.")
     databases: dict[ItemName, DatabaseRef] = {}
     folders: dict[ItemName, str] = Field(default={}, description="Folders, relative to the plan.")
     store: bool = Field(True, description="Also back up the store.")
+
+    @property
+    def longest_copying(self) -> timedelta:
+        """How long copying to an address may take."""
+        # a default here, or each plan that says nothing would become another one
+        return timedelta(hours=1) if self.within is None else self.within
 
 
 class ClaimSpec(Part):

@@ -25,7 +25,12 @@ def protocol_of(target: str) -> str:
     return found[1].lower() if found else ""
 
 
-def _target(text: str) -> str:
+def as_target(text: str) -> str:
+    """Return a folder or an address as it is kept.
+
+    Raises:
+        ValueError: It is none, or may hold a secret; the message does not repeat it.
+    """
     # no message repeats what was found: it may be the password
     if not text.strip() or not text.isprintable() or text != text.strip():
         raise ValueError(f"this is no place for files; allowed are {_FORMS}")
@@ -50,7 +55,7 @@ def _target(text: str) -> str:
     return text.rstrip("/")
 
 
-Target = Annotated[str, AfterValidator(_target), Field(
+Target = Annotated[str, AfterValidator(as_target), Field(
     examples=["/srv/changeover", "s3://bucket/changeover"])]
 """A folder, or an address of any protocol that fsspec knows; never with a password."""
 

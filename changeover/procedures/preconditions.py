@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 
 from changeover import clock
-from changeover.backup.from_plan import refuse_scratch, target_of
+from changeover.backup.from_plan import place_of, refuse_scratch
 from changeover.domain.gateway_nodes import MAIN
 from changeover.domain.health import Status
 from changeover.domain.messages import Severity
@@ -52,7 +52,7 @@ def check(run: CutoverRun, suite: SuiteResult | None) -> str:
         # every reason at once: people mend all of them before the next try
         problems = [
             *_outdated(run.site), *_undone(run.site), *unreachable_kinds(run.site.plan),
-            *problems_of(suite)]
+            *_unwritable(run.site), *problems_of(suite)]
         if spec is not None:
             problems += _problems(run.site, spec)
         if problems:
@@ -101,6 +101,12 @@ def _undone(site: Site) -> Iterator[str]:
                    "it out of the plan")
 
 
+def _unwritable(site: Site) -> Iterator[str]:
+    """Before anything is backed up, which may take an hour."""
+    if site.plan.cutover.backup and (problem := place_of(site).problem(site.migration)):
+        yield problem
+
+
 def _open_alerts(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
     # an alert of today may be the reason for tomorrow's rollback
     since = clock.now() - spec.quiet
@@ -117,7 +123,9 @@ def _open_alerts(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
 
 
 def _room(site: Site, spec: PreconditionsSpec) -> Iterator[str]:
-    targets = [target_of(site)] if site.plan.cutover.backup else []
+    # what goes to an address is made in the home first
+    kept = place_of(site)
+    targets = [kept.folder] if site.plan.cutover.backup and not kept.address else []
     try:
         if targets:
             refuse_scratch(site)

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from changeover import clock
-from changeover.backup.check import verify
-from changeover.backup.from_plan import items_of, refuse_scratch, servers_of, target_of
+from changeover.backup.from_plan import items_of, place_of, refuse_scratch
 from changeover.backup.items import Progress
-from changeover.backup.make import make_backup
+from changeover.backup.places import keep
 from changeover.domain.procedures import StepStatus
 from changeover.errors import ChangeoverError, EnvironmentProblem, Refused, StoreError
 from changeover.plan.units import format_size
@@ -46,16 +45,14 @@ def back_up(run: CutoverRun, show: Callable[[int], Callable[[Progress], None]]) 
         items = items_of(site)
         name = f"{site.migration}-{run.subject}"
         report = show(len(items))
-        made = make_backup(
-            items, target_of(site), name=name, now=clock.now(), report=report)
         # restored into a scratch place: a backup that nobody restored is only a hope
-        found = verify(made.path, servers=servers_of(items))
-        bad = [f"{item.name}: {item.detail}" for item in found.items if not item.is_good]
+        kept = keep(items, place_of(site), name=name, now=clock.now(), report=report)
+        bad = [f"{item.name}: {item.detail}" for item in kept.checked.items if not item.is_good]
         if bad:
-            raise ChangeoverError(f"the backup {made.path} is not good: {'; '.join(bad)}")
-        size = format_size(sum(item.size for item in made.items))
-        detail = f"{len(made.items)} items, {size}, verified by restoring them"
-        return detail, {"path": str(made.path)}
+            raise ChangeoverError(f"the backup {kept.where} is not good: {'; '.join(bad)}")
+        size = format_size(sum(item.size for item in kept.backup.items))
+        detail = f"{len(kept.backup.items)} items, {size}, verified by restoring them"
+        return detail, {"path": kept.where}
 
     found = run.once("backup", make)
     if found.status is not StepStatus.DONE:
