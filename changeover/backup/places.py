@@ -30,7 +30,7 @@ from changeover.plan.procedures import BackupSpec
 from changeover.plan.targets import as_target
 
 IN_TRANSIT = "backups-in-transit"
-"""The folder in a home for what is made for an address, or comes from one; empty in between."""
+"""The folder in a home for what is made for an address, or comes from one; else without any."""
 PROBE_SECONDS = 20.0
 _SHORTEST = 0.5
 
@@ -120,8 +120,10 @@ class Place:
             return
         check_name(name)
         place = self.folder / "fetched"
-        with make.alone(place, f"{name}.fetched"):
+        # not where the check locks, which runs meanwhile
+        with make.alone(self.folder / "fetching", name):
             try:
+                place.mkdir(mode=0o700, exist_ok=True)
                 self._fetch(name, place / name, item)
                 yield place / name
             finally:
@@ -225,19 +227,19 @@ def keep(
         made = make.make_backup(items, at.folder, name=name, now=now, report=report)
         return Kept(made, at.where(name), check.verify(made.path, servers=servers))
     check_name(name)
-    with make.alone(at.folder, f"{name}.sent"):
-        if at.is_there(name):
-            with at.at_hand(name) as path:
-                checked = check.verify(path, servers=servers)
-                return Kept(manifest.read(path), at.where(name), checked)
+    with make.alone(at.folder / "sending", name):
         try:
+            if at.is_there(name):
+                with at.at_hand(name) as path:
+                    checked = check.verify(path, servers=servers)
+                    return Kept(manifest.read(path), at.where(name), checked)
             made = make.make_backup(items, at.folder, name=name, now=now, report=report)
             checked = check.verify(made.path, servers=servers)
             if checked.is_good:
                 at.send(made)
             return Kept(made, at.where(name), checked)
         finally:
-            # it may be large, and a repeat backs up what is there then
+            # it may be large; what a killed one left, too
             shutil.rmtree(at.folder / name, ignore_errors=True)
 
 

@@ -51,6 +51,19 @@ def test_what_is_no_target_is_refused_in_one_message(target: str, said: str) -> 
     assert SECRET not in text and "AKIA" not in text
 
 
+@pytest.mark.parametrize(("target", "said"), [
+    (f"ftp://user:{SECRET}@files.example/x", "FSSPEC_SFTP_PASSWORD"),
+    ("https://example.org/backups", "web page")])
+def test_backups_have_targets_as_reports_do(target: str, said: str) -> None:
+    """The same places are allowed, and the same refused."""
+    with pytest.raises(InvalidPlan, match=r"backup\.target") as caught:
+        parse_plan(f"{GOOD}\ncutover: {{backup: {{target: '{target}'}}}}\n", "plan.yaml")
+    assert said in str(caught.value) and SECRET not in str(caught.value)
+    text = f"{GOOD}\ncutover: {{backup: {{target: 's3://bucket/backups', within: 2h}}}}\n"
+    found = parse_plan(text, "plan.yaml").cutover.backup
+    assert found is not None and found.longest_copying == timedelta(hours=2)
+
+
 def test_a_line_end_in_a_target_is_refused() -> None:
     """It would become a line of its own in a log."""
     with pytest.raises(InvalidPlan, match="no place for files"):
@@ -67,6 +80,9 @@ def test_a_try_has_a_bound(within: str) -> None:
 def test_a_plan_that_says_nothing_is_the_plan_that_it_was() -> None:
     """No default of new keys stands in it: its digest, which flows compare, stays."""
     said = parse_plan(GOOD, "plan.yaml").model_dump(mode="json", by_alias=True, exclude_none=True)
+    backed = parse_plan(f"{GOOD}\ncutover: {{backup: {{}}}}\n", "plan.yaml").cutover.backup
+    assert backed is not None and set(backed.model_dump(exclude_none=True)) == {
+        "target", "databases", "folders", "store"}
     assert "reports" not in said and "reports" not in said["retention"]
 
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from changeover import clock
+from changeover.backup.from_plan import place_of
 from changeover.domain.audit import Author
 from changeover.domain.gateway_nodes import NodeState
 from changeover.domain.rollbacks import Cause, Rollback, RollbackSeverity
@@ -38,7 +39,7 @@ from changeover.store.gateway_nodes import Identity, Sign
 from changeover.store.main_gateways import MainGatewayRow, MainSign
 from tests.core.procedures.conftest import begun
 from tests.integration.conftest import make_plan
-from tests.support.processes import wait_for
+from tests.support.processes import free_port, wait_for
 from tests.support.stuck_store import StuckStore
 
 
@@ -126,6 +127,38 @@ def test_a_backup_into_the_main_machines_home_is_refused_before_anybody_moves(aw
         preconditions.check(run, None)
     with pytest.raises(Refused, match="no backup is made on this machine"):
         preparation.back_up(run, lambda _items: lambda _progress: None)
+
+
+def test_a_backup_elsewhere_goes_to_an_address(away: Site) -> None:
+    """A worker without a home needs nothing else; the step says where it is."""
+    folder = f"memory://elsewhere-{away.home.root.parent.name}"
+    backs_up_to(away, folder)
+    run = begun(away)
+    preconditions.check(run, None)
+    assert preparation.back_up(run, lambda _items: lambda _progress: None) == (
+        f"{folder}/{away.migration}-{run.subject}")
+    assert [each.name for each in place_of(away).every()] == [f"{away.migration}-{run.subject}"]
+
+
+def test_a_cutover_whose_backup_has_no_place_does_not_begin(away: Site) -> None:
+    """It is known before anything is backed up, whatever else the plan wants."""
+    backs_up_to(away, f"ftp://127.0.0.1:{free_port()}/x")
+    with pytest.raises(Refused, match="no backup can be written: ftp://127"):
+        preconditions.check(begun(away), None)
+
+
+def test_a_package_that_a_backups_address_needs_is_named_once(away: Site) -> None:
+    """By the plan's key."""
+    backs_up_to(away, "smb://files/x")
+    with pytest.raises(Refused, match=r"cutover\.backup\.target: smb:// needs") as refused:
+        preconditions.check(begun(away), None)
+    assert str(refused.value).count("smb://") == 1
+
+
+def backs_up_to(site: Site, target: str) -> None:
+    """Give a plan a place for backups."""
+    cutover = site.plan.cutover.model_copy(update={"backup": BackupSpec(target=target, store=False)})
+    site.plan = site.plan.model_copy(update={"cutover": cutover})
 
 
 def test_a_clean_up_of_folders_that_are_not_here_is_no_clean_up(away: Site) -> None:

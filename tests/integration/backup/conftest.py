@@ -17,8 +17,9 @@ from changeover.backup import programs
 from changeover.backup.items import DatabaseItem, FolderItem, Item, TextItem
 from tests.integration.cleanup.conftest import mount
 from tests.store.conftest import postgres_url
+from tests.support.ftp import ftp
 
-__all__ = ["mount", "postgres_url"]  # fixtures
+__all__ = ["ftp", "mount", "postgres_url"]  # fixtures
 _numbers = itertools.count(1)
 
 

@@ -26,6 +26,7 @@ from changeover.store.engine import Store
 from tasks.prepare import back_up
 from tests.core.plan.test_load import GOOD
 from tests.integration.backup.conftest import fill
+from tests.support.ftp import Ftp
 
 pytestmark = pytest.mark.integration
 _PLAN = GOOD + """
@@ -83,6 +84,34 @@ def test_restored_when_the_store_is_lost(
     to = str(tmp_path / "back.db")
     code, text = run(home, capsys, "backup", "restore", "one", "changeover-store", "--to", to)
     assert code == 0 and "is restored to" in text
+
+
+def test_restored_from_an_address_when_everything_here_is_lost(
+    home: Home, ftp: Ftp, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The runbook's commands with the plan's address, then on a machine without anything."""
+    amended = load_plan(tmp_path / "plan/shop.yaml", None)
+    assert amended.cutover.backup is not None
+    spec = amended.cutover.backup.model_copy(update={"target": ftp.url})
+    amended = amended.model_copy(
+        update={"cutover": amended.cutover.model_copy(update={"backup": spec})})
+    store = Store.open(home.store_url)
+    plans.register(store, amended, source=str(tmp_path / "plan/shop.yaml"), now=now())
+    store.close()
+    code, text = run(home, capsys, "backup", "make", "--name", "one")
+    assert code == 0 and f"{ftp.url}/one: 6 items" in text and "verified" in text
+    assert not (home.root / "backups").exists()
+    listed = json.loads(run(home, capsys, "backup", "list", "--output", "json")[1])
+    assert [each["path"] for each in listed] == [f"{ftp.url}/one"]
+    assert run(home, capsys, "backup", "verify", "one")[0] == 0
+    bare = Home(tmp_path / "nothing")
+    to = str(tmp_path / "back.db")
+    code, text = run(
+        bare, capsys, "backup", "restore", f"{ftp.url}/one", "changeover-store", "--to", to)
+    assert code == 0 and f"is restored to {to}" in text
+    Store.open(f"sqlite:///{to}").close()
+    code = main(["backup", "list", "--in", "ftp://me:hunter2@host/x", "--home", str(home.root)])
+    assert code == 2 and "hunter2" not in capsys.readouterr().err
 
 
 def test_damaged_backup_ends_with_1_and_names_the_item(
