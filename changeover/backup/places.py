@@ -31,7 +31,8 @@ from changeover.plan.targets import as_target
 
 IN_TRANSIT = "backups-in-transit"
 """The folder in a home for what is made for an address, or comes from one; else without any."""
-PROBE_SECONDS = 20.0
+ANSWER_SECONDS = 30.0
+"""Longest time for what is small: a list, a manifest, the file that is a try."""
 _SHORTEST = 0.5
 
 
@@ -78,7 +79,7 @@ class Place:
             return ""
         name = f".writable-{who}"
         try:
-            remote = RemoteFiles(self.address, seconds=PROBE_SECONDS)
+            remote = self._remote()
             remote.put(name, b"changeover looks whether backups can be written here")
             remote.remove(name)
         except ChangeoverError as error:
@@ -169,7 +170,8 @@ class Place:
             remote.put(f"{made.name}/{name}", content, seconds=_left(until))
 
     def _remote(self) -> RemoteFiles:
-        return RemoteFiles(self.address, seconds=self.within.total_seconds())
+        seconds = min(ANSWER_SECONDS, self.within.total_seconds())
+        return RemoteFiles(self.address, seconds=seconds)
 
     def is_there(self, name: str) -> bool:
         """Whether a finished backup of that name is at the address."""

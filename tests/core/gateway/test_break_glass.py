@@ -68,3 +68,13 @@ def test_a_move_that_came_meanwhile_is_not_taken_for_the_one_that_is_settled(
     assert not moves.let_back(PLAN, STATE, None)
     assert moves.let_back(PLAN, STATE, moves.journal)
     assert gateway.journal() is None and gateway.on_disk() == (2, 7)
+
+
+def test_safe_routes_that_were_copied_by_hand_last_once_glass_is_broken(gateway: Gateway) -> None:
+    """They have the version that was served, so nobody knows of them; the runbook says so."""
+    gateway.files.safe_routes.rename(gateway.files.routes)
+    assert gateway.on_disk() == STATE.order and gateway.journal() is None
+    gateway.write_safe(PLAN, STATE)
+    entry = gateway.break_glass(reason="database down", actor="ann", now=NOW)
+    assert gateway.on_disk() == (entry["epoch"], entry["version"]) > STATE.order
+    assert gateway.journal() == entry

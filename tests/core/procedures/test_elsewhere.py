@@ -157,7 +157,8 @@ def test_a_package_that_a_backups_address_needs_is_named_once(away: Site) -> Non
 
 def backs_up_to(site: Site, target: str) -> None:
     """Give a plan a place for backups."""
-    cutover = site.plan.cutover.model_copy(update={"backup": BackupSpec(target=target, store=False)})
+    spec = BackupSpec(target=target, store=False)
+    cutover = site.plan.cutover.model_copy(update={"backup": spec})
     site.plan = site.plan.model_copy(update={"cutover": cutover})
 
 
