@@ -229,19 +229,8 @@ class RemoteFiles:
         """
         if problem := problem_of(self.target):
             raise EnvironmentProblem(problem, where=self.target)
-        ended: list[Exception | tuple[_T]] = []
         given_up = threading.Event()
-
-        def tried() -> None:
-            try:
-                ended.append((work(given_up),))
-            # each package has errors of its own: whatever it is, it is not done
-            except Exception as error:  # noqa: BLE001
-                ended.append(error)
-
-        # a thread that no process waits for at its end: a connection may hang for ever
-        thread = threading.Thread(target=tried, name="remote files", daemon=True)
-        thread.start()
+        thread, ended = _begun(lambda: work(given_up))
         thread.join(seconds)
         # seen once: it may end from one statement to the next
         result = ended[0] if ended else None
@@ -261,6 +250,23 @@ class RemoteFiles:
             f"{name} cannot be {done}: {why}", where=self.target,
             next_step="See that the place is there and that the credentials in the environment "
             "may use it")
+
+
+def _begun(work: Callable[[], _T]) -> tuple[threading.Thread, list[Exception | tuple[_T]]]:
+    """Begin something in a thread; the list has its error or its result when it has ended."""
+    ended: list[Exception | tuple[_T]] = []
+
+    def tried() -> None:
+        try:
+            ended.append((work(),))
+        # each package has errors of its own: whatever it is, it is not done
+        except Exception as error:  # noqa: BLE001
+            ended.append(error)
+
+    # a thread that no process waits for at its end: a connection may hang for ever
+    thread = threading.Thread(target=tried, name="remote files", daemon=True)
+    thread.start()
+    return thread, ended
 
 
 def _protocol(target: str) -> str | None:
