@@ -73,7 +73,8 @@ class Light:
             hide_password=False)
         self.name, self._content, self._bad_from = name, content, bad_from
         self._lock = threading.Lock()
-        self._work = psycopg.connect(self._address)
+        # no measurement waits for the disk (`Store.begin`)
+        self._work = psycopg.connect(self._address, options="-c synchronous_commit=off")
         self.listens = self.listen()
         self._order, self._weight, self._until = (-1, -1), 0, int(time.time())
 

@@ -101,9 +101,9 @@ class Store:
         everybody else waits.
 
         Args:
-            is_durable: Whether it must survive a power failure of the machine from the moment it
-                returns. Measurements need not: the newest second of them may be lost then, and
-                never a part of a transaction.
+            is_durable: Whether it must survive a power failure of the machine, or a crash of
+                PostgreSQL, from the moment it returns. Measurements and signs of life need not: the
+                newest second of them may be lost then, and never a part of a transaction.
         """
         self.fence()
         operation = turns.operation_of_caller()
@@ -246,18 +246,20 @@ def _make_engine(url: str, timeout: float) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed, timeout)
+    return _postgres_engine(parsed, timeout)
+
+
+def _postgres_engine(url: URL, timeout: float) -> Engine:
     try:
-        milliseconds = int(timeout * 1000)
-        return create_engine(
-            parsed,
+        engine = create_engine(
+            url,
             pool_pre_ping=True,
             # an error is logged and traced: users' keys have no place there
             hide_parameters=True,
             connect_args={
                 "connect_timeout": max(1, int(timeout)),
-                **{name: value for name, value in ANSWERS_WITHIN.items()
-                   if name not in parsed.query},
-                "options": f"-c lock_timeout={milliseconds}",
+                **{name: value for name, value in ANSWERS_WITHIN.items() if name not in url.query},
+                "options": f"-c lock_timeout={int(timeout * 1000)}",
                 "application_name": f"{turns.role()} (process {os.getpid()})"[:63],
             },
         )
@@ -266,6 +268,14 @@ def _make_engine(url: str, timeout: float) -> Engine:
             "PostgreSQL's driver is not installed",
             next_step="Run `pip install 'changeover[postgres]'`",
         ) from None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        options = connection.get_execution_options()
+        if options.get("changeover_write", False) and not options.get("changeover_durable", True):
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+
+    return engine
 
 
 def _sqlite_engine(url: URL, timeout: float) -> Engine:

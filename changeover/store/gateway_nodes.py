@@ -82,7 +82,7 @@ def join(store: Store, who: Identity) -> Identity:
         Refused: Another home's node of this name is at work, or did something while it was cut off
             that is not recorded yet.
     """
-    with store.begin(is_durable=False) as session:
+    with store.begin() as session:
         now = time_of(session)
         row = _row_of(session, who)
         if row is not None and row.home != who.home:
@@ -166,7 +166,7 @@ def recorded(store: Store, who: Identity) -> str:
 
 def note_recorded(store: Store, migration: str, name: str, at: str) -> None:
     """Note that a node's own moves are recorded, up to the one of a moment."""
-    with store.begin(is_durable=False) as session:
+    with store.begin() as session:
         session.execute(update(GatewayNodeRow).where(
             GatewayNodeRow.migration == migration, GatewayNodeRow.name == name,
         ).values(recorded=at))
