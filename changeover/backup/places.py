@@ -127,6 +127,11 @@ class Place:
                 place.mkdir(mode=0o700, exist_ok=True)
                 self._fetch(name, place / name, item)
                 yield place / name
+            except ChangeoverError as error:
+                # the folder here is gone when people read it
+                if error.where == str(place / name):
+                    error.where = self.where(name)
+                raise
             finally:
                 shutil.rmtree(place / name, ignore_errors=True)
 
@@ -152,7 +157,7 @@ class Place:
         raw = remote.read(f"{name}/{MANIFEST}") if sums is not None else None
         if raw is None or sums is None:
             return None
-        return manifest.parse(raw, sums, Path(self.where(name)))
+        return manifest.parse(raw, sums, self.folder / "fetched" / name)
 
     def send(self, made: Backup) -> None:
         """Copy a backup to the address, what makes it one last.

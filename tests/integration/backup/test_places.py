@@ -88,8 +88,12 @@ def test_one_wrong_byte_or_a_missing_file_there_names_the_item(
         bad = {each.name: each.detail for each in verify(path).items if not each.is_good}
     assert bad["files"] == "its file files.tar is missing" and "checksum differs" in bad["plan"]
     assert len(bad) == 2
-    with at.at_hand("one", "plan") as path, pytest.raises(ChangeoverError, match="is damaged"):
+    with (
+        pytest.raises(ChangeoverError, match="is damaged") as caught,
+        at.at_hand("one", "plan") as path,
+    ):
         restore(path, "plan", str(at.folder / "back"))
+    assert caught.value.where == f"{at.address}/one"
 
 
 def test_what_is_not_there_is_one_message_that_names_the_address(at: Place) -> None:
@@ -98,8 +102,12 @@ def test_what_is_not_there_is_one_message_that_names_the_address(at: Place) -> N
         pass
     assert caught.value.where == f"{at.address}/none" and at.every() == []
     kept(at, PLAN)
-    with pytest.raises(InvalidInput, match="no item 'x'"), at.at_hand("one", "x"):
+    with (
+        pytest.raises(InvalidInput, match="no item 'x'") as caught,
+        at.at_hand("one", "x"),
+    ):
         pass
+    assert caught.value.where == f"{at.address}/one"
 
 
 def test_half_of_a_backup_is_none(at: Place) -> None:
