@@ -176,7 +176,8 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
 
     Going to `emergency_rollback` or `baseline_only` takes all traffic from the candidate, and
     a rollback raises the epoch when it begins: at once, or with its first step (`returning`).
-    A rollback while already rolled back returns the state unchanged.
+    A rollback while already rolled back returns the state unchanged. One whose `above` is later
+    than the state begins an epoch after that: no gateway goes back to an older version.
 
     Raises:
         StaleEpoch: `expected_epoch` is not the state's: a rollback came first; or
@@ -193,6 +194,7 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
     _refuse_forbidden(state, change, mode)
     weight, segments = _shares(state, change, mode)
     maintenance = state.maintenance if change.maintenance is None else change.maintenance
+    epoch, version = _next_order(state, change, mode)
     return replace(
         state,
         mode=mode,
@@ -206,16 +208,25 @@ def apply(state: RoutingState, change: Change) -> RoutingState:
         maintenance_reason=_reason(state, change, maintenance),
         shadow_sample=_in_buckets("shadow_sample", change.shadow_sample, state.shadow_sample)
         if mode not in ROLLED_BACK else 0,
-        version=state.version + 1,
-        epoch=state.epoch + (mode in ROLLED_BACK and state.mode not in ROLLED_BACK),
+        version=version,
+        epoch=epoch,
     )
+
+
+def _next_order(state: RoutingState, change: Change, mode: Mode) -> tuple[int, int]:
+    above = change.above
+    if mode in ROLLED_BACK and above is not None and above > state.order:
+        return above[0] + 1, max(state.version, above[1]) + 1
+    begins = mode in ROLLED_BACK and state.mode not in ROLLED_BACK
+    return state.epoch + begins, state.version + 1
 
 
 def _is_done(state: RoutingState, change: Change) -> bool:
     """Whether a rollback is said twice, by a trigger and a person: one epoch, not two."""
     if change.takes_back:
         return is_back(state, change.takes_back)
-    return change.mode is Mode.EMERGENCY_ROLLBACK and state.mode is change.mode
+    is_again = change.mode is Mode.EMERGENCY_ROLLBACK and state.mode is change.mode
+    return is_again and (change.above is None or change.above <= state.order)
 
 
 def _refuse_stale(state: RoutingState, change: Change) -> None:

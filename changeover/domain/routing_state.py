@@ -179,6 +179,8 @@ class Change:
             written; checked by the store.
         leads: What must be true of the migrations that go first when this is written; checked by
             the store.
+        above: (epoch, version) that some gateway serves. Is it later than the state, as after the
+            store was restored to an earlier one, a rollback becomes later than it.
     """
 
     mode: Mode | None = None
@@ -197,5 +199,6 @@ class Change:
     kept_routes: tuple[str, ...] | None = None
     carried_by: tuple[str, str] | None = None
     leads: tuple[Lead, ...] = ()
+    above: tuple[int, int] | None = None
     audited: Mapping[str, Any] = field(default_factory=dict)
     """Further facts for the change's audit event, such as the schedule of a return."""

@@ -19,7 +19,7 @@ from changeover.errors import PublishFailed
 from changeover.flags.state import NewValues
 from changeover.gateway.envoy.streams import group_of_scope
 from changeover.gateway.long_connections import open_now
-from changeover.procedures import baseline, traces, traffic
+from changeover.procedures import baseline, fleet, traces, traffic
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, flags, rollbacks, routing
 from changeover.store.write_queue import first_in_line
@@ -67,7 +67,8 @@ def _begin(site: Site, cause: Cause, flow_run_id: str | None) -> RollbackStart:
     """Roll back to a baseline that is in use.
 
     1. The routing state goes to `emergency_rollback` and the epoch grows: whatever a flow decided
-       before can no longer promote. A second call finds this done and changes nothing.
+       before can no longer promote. It is later than what any gateway serves, also after the store
+       was restored to an earlier state. A second call finds this done and changes nothing.
     2. The rollback's row is made, one per epoch, so that exactly one `rollback/main` follows.
     3. The gateway gets the routes and confirms them.
     4. The plan's safe flags are set and stay; those that mirror the migration go on doing so.
@@ -76,9 +77,9 @@ def _begin(site: Site, cause: Cause, flow_run_id: str | None) -> RollbackStart:
     does not serve, and opens the row that is missing.
     """
     store, plan, begun = site.store, site.plan, clock.now()
-    to_baseline = Change(mode=Mode.EMERGENCY_ROLLBACK)
     # before all writers that wait: users are at the candidate until this is done
     with first_in_line():
+        to_baseline = Change(mode=Mode.EMERGENCY_ROLLBACK, above=fleet.latest_served(site))
         state = routing.change(store, site.migration, to_baseline, cause, now=clock.now())
         rollback = open_record(site, state, cause, flow_run_id=flow_run_id)
         # from the decision, which was before the record that names the trace

@@ -36,8 +36,10 @@ def move(site: Site, change: Change, author: Author) -> RoutingState:
         PublishFailed: The state is changed, but the gateway did not confirm it.
     """
     site.refuse_elsewhere("not moved")
+    present = routing.read(site.store, site.migration)
+    # else the next version could have the number of the one that is served
+    _refuse_unknown(site, present, site.gateway.on_disk())
     if site.plan.group is not None:
-        present = routing.read(site.store, site.migration)
         change = members.behind_leaders(site, present, change)
     # the state first: a gateway that follows late is mended, a state that lags would undo it
     state = routing.change(site.store, site.migration, change, author, now=clock.now())
@@ -89,7 +91,7 @@ def _publish(site: Site, state: RoutingState, *, is_urgent: bool) -> Publication
     began, at = time.monotonic(), clock.now()
     try:
         publication = site.gateway.publish(site.plan, state)
-        _refuse_unknown(site, state, publication)
+        _refuse_unknown(site, state, (publication.epoch, publication.version))
         # after its own gateway, which is served already when a node stands still
         nodes = fleet.confirm(site, state, is_urgent=is_urgent)
     except PublishFailed as failure:
@@ -106,27 +108,27 @@ def _publish(site: Site, state: RoutingState, *, is_urgent: bool) -> Publication
     return publication
 
 
-def _refuse_unknown(site: Site, state: RoutingState, served: Publication) -> None:
-    """Refuse what is later than all that the store knows: the state was not brought there.
+def _refuse_unknown(site: Site, state: RoutingState, order: tuple[int, int] | None) -> None:
+    """Refuse when what is served is later than all that the store knows.
 
     As after the store was restored to an earlier state. A gateway goes back to no older version.
 
     Raises:
         PublishFailed: The gateway serves it.
     """
-    order = served.epoch, served.version
-    if order <= state.order:
+    # break glass has rules of its own
+    if order is None or order <= state.order or site.gateway.files.journal.exists():
         return
     # somebody else may have published a later state meanwhile, which is in the store then
     with contextlib.suppress(StoreError):
         known = routing.read(site.store, site.migration)
         if order > known.order:
             raise PublishFailed(
-                f"the gateway goes on serving version {served.version} (epoch {served.epoch}), "
-                "which is later than all that the store knows, as after the store was restored "
-                "to an earlier state", where=f"version {state.version} (epoch {state.epoch})",
-                next_step="`changeover rollback --break-glass` sends everyone to the baseline "
-                "whatever the store knows")
+                f"the gateway goes on serving version {order[1]} (epoch {order[0]}), which is "
+                "later than all that the store knows, as after the store was restored to an "
+                "earlier state", where=f"version {state.version} (epoch {state.epoch})",
+                next_step="`changeover rollback` sends everyone to the baseline; then go on from "
+                "there")
 
 
 def _record_once(site: Site, failed: Publication) -> None:

@@ -70,6 +70,20 @@ def test_rollback_twice_changes_nothing() -> None:
     assert apply(once, Change(mode=Mode.EMERGENCY_ROLLBACK)) is once
 
 
+@given(mode=st.sampled_from(list(Mode)), own=st.tuples(st.integers(0, 5), st.integers(0, 50)),
+       served=st.none() | st.tuples(st.integers(0, 5), st.integers(0, 50)))
+def test_a_rollback_is_later_than_whatever_is_served(
+    mode: Mode, own: tuple[int, int], served: tuple[int, int] | None
+) -> None:
+    """Also than what a store that was restored knows nothing of; else it counts on as ever."""
+    state = RoutingState("m", mode, epoch=own[0], version=own[1])
+    after = apply(state, Change(mode=Mode.EMERGENCY_ROLLBACK, above=served))
+    if served is not None and served > own:
+        assert after.order == (served[0] + 1, max(own[1], served[1]) + 1)
+    else:
+        assert after == apply(state, Change(mode=Mode.EMERGENCY_ROLLBACK))
+
+
 def test_apply_refuses_a_stale_epoch() -> None:
     """What was decided before a rollback may change nothing after it."""
     with pytest.raises(StaleEpoch, match="a rollback came first"):

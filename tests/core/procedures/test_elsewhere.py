@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from changeover.procedures import (
     preconditions,
     preparation,
     retirement_note,
+    rollback,
     traffic,
 )
 from changeover.procedures.rollback_analysis import LOG_ELSEWHERE, _parts
@@ -39,7 +42,7 @@ from changeover.store.gateway_nodes import Identity, Sign
 from changeover.store.main_gateways import MainGatewayRow, MainSign
 from tests.core.procedures.conftest import begun
 from tests.integration.conftest import make_plan
-from tests.support.processes import free_port, wait_for
+from tests.support.processes import free_port, meanwhile, wait_for
 from tests.support.stuck_store import StuckStore
 
 
@@ -54,6 +57,15 @@ def away(site: Site, tmp_path: Path) -> Site:
 
 def main_serves(site: Site, state: RoutingState) -> None:
     main_gateways.sign(site.store, site.migration, MainSign("http://main", state.order))
+
+
+def test_a_rollback_from_elsewhere_is_later_than_what_gateways_serve(away: Site) -> None:
+    """As after the store was restored: no gateway goes back to an older version."""
+    state = routing.read(away.store, away.migration)
+    main_serves(away, replace(state, epoch=3, version=40))
+    who = gateway_nodes.join(away.store, Identity(away.migration, "edge-1", "home", ""))
+    gateway_nodes.sign(away.store, who, Sign(NodeState.READY, (4, 41), 0))
+    assert rollback.start(away, Cause("ana", "wrong sums")).state.order == (5, 42)
 
 
 def test_a_publication_that_no_gateway_can_confirm_fails_and_says_why(away: Site) -> None:
@@ -88,8 +100,14 @@ def test_people_who_move_users_are_told_of_gateways_that_nobody_waits_for(away: 
     done = by_hand.moved(away, Change(mode=Mode.BASELINE_ONLY), by)
     assert "note: not waited for: the main gateway not heard of since" in done.lines
     assert done.data["notes"] == list(done.notes)
-    gateway_nodes.sign(away.store, edge, Sign(NodeState.READY, (9, 9), 0))
-    back = going_back.at_once(away, Cause("test", "wrong sums"))
+
+    def follow(is_over: threading.Event) -> None:
+        while not is_over.wait(0.02):
+            served = routing.read(away.store, away.migration).order
+            gateway_nodes.sign(away.store, edge, Sign(NodeState.READY, served, 0))
+
+    with meanwhile(follow):
+        back = going_back.at_once(away, Cause("test", "wrong sums"))
     assert "not waited for: the main gateway not heard of since" in back.lines
 
 

@@ -43,13 +43,40 @@ def site(known: Site) -> Site:
 def test_a_state_that_the_gateway_does_not_take_is_not_confirmed(site: Site) -> None:
     """It said `confirmed` before, and went on serving what it had."""
     with pytest.raises(PublishFailed, match=r"later than all that the store knows") as failed:
-        traffic.move(site, Change(mode=Mode.PARALLEL, is_by_person=True), Author("t", "t"))
-    assert "changeover rollback --break-glass" in str(failed.value)
+        traffic.publish(site, routing.read(site.store, site.migration))
+    assert "`changeover rollback` sends everyone" in str(failed.value)
     last = publications.latest(site.store, site.migration)
     assert last is not None and not last.is_confirmed
-    started = rollback.start(site, Cause("ana", "wrong sums"))
-    # (1, 2) is older than (1, 15): everyone would still be where they were
-    assert started.publication is None and "later than all" in started.problem
+
+
+def test_nobody_is_moved_from_where_the_store_does_not_know_them(site: Site) -> None:
+    """The state stays: its next version could have the number of the one that is served."""
+    before = routing.read(site.store, site.migration)
+    with pytest.raises(PublishFailed, match=r"later than all that the store knows"):
+        traffic.move(site, Change(mode=Mode.PARALLEL, is_by_person=True), Author("t", "t"))
+    assert routing.read(site.store, site.migration) == before
+
+
+def test_a_rollback_is_later_than_what_the_gateway_serves(site: Site) -> None:
+    """(1, 2) would be older than (1, 15), and everyone would stay where they were."""
+    first, second = (rollback.start(site, Cause("ana", "wrong sums")) for _ in range(2))
+    assert first.publication is not None and not first.problem
+    state = routing.read(site.store, site.migration)
+    assert state.order == (2, 16) and site.gateway.serving(state).is_current
+    # said again it is done, once
+    assert second.rollback == first.rollback
+    traffic.move(site, Change(mode=Mode.BASELINE_ONLY, is_by_person=True), Author("t", "t"))
+    state = routing.read(site.store, site.migration)
+    assert site.gateway.serving(state).is_current
+
+
+def test_whoever_was_rolled_back_before_is_rolled_back_again(known: Site) -> None:
+    """The store was restored to that rollback; since then users had come again."""
+    rollback.start(known, Cause("ana", "wrong sums"))
+    known.gateway.publish(known.plan, LATER)
+    started = rollback.start(known, Cause("ben", "wrong sums again"))
+    assert started.publication is not None and started.rollback.actor == "ben"
+    assert known.gateway.serving(routing.read(known.store, known.migration)).is_current
 
 
 def test_breaking_glass_brings_users_and_store_together(site: Site) -> None:
