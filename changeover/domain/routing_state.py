@@ -179,8 +179,9 @@ class Change:
             written; checked by the store.
         leads: What must be true of the migrations that go first when this is written; checked by
             the store.
-        above: (epoch, version) that some gateway serves. Is it later than the state, as after the
-            store was restored to an earlier one, a rollback becomes later than it.
+        above: (epoch, version) that a gateway serves; the store adds what those elsewhere said. Is
+            it later than the state, as after the store was restored to an earlier one, a rollback
+            becomes later than it. None: nobody is asked.
     """
 
     mode: Mode | None = None

@@ -80,19 +80,6 @@ def gateways(site: Site) -> Fleet:
     return main_gateways.all_gateways(site.store, site.migration)
 
 
-def latest_served(site: Site) -> tuple[int, int] | None:
-    """Return the latest (epoch, version) that a live gateway serves by the store's word.
-
-    None without any, and while the store does not say. Not what break glass made, here or at a node
-    that was cut off: that has rules of its own.
-    """
-    found = [] if site.gateway.files.journal.exists() else [site.gateway.on_disk()]
-    # a rollback must not end here: the change that follows says what is wrong with the store
-    with contextlib.suppress(StoreError):
-        found += [node.order for node in gateways(site).live if not node.unrecorded]
-    return max((order for order in found if order is not None), default=None)
-
-
 def measured_until(site: Site) -> dict[str, datetime | None]:
     """Return until when each gateway's measurements are in the store; None before its first.
 

@@ -20,7 +20,7 @@ from changeover.domain.gradual_return import KEY, Return
 from changeover.domain.rollbacks import Cause, RollbackSeverity
 from changeover.domain.routing import TRIED, Change, Mode, RoutingState
 from changeover.errors import Refused
-from changeover.procedures import baseline, fleet, rollback, traffic
+from changeover.procedures import baseline, rollback, traffic
 from changeover.procedures.rollback import RollbackStart
 from changeover.site.site import Site
 from changeover.store import audit, returns, rollbacks, routing
@@ -67,7 +67,7 @@ def begin(site: Site, cause: Cause, *, is_baseline_back: bool = False) -> Rollba
             plan = Return(now, spec.over, spec.steps, state.weight)
             first = _first(plan, state)
             # with the state, in one transaction: every further step follows from it
-            first = replace(first, audited={KEY: plan.document()}, above=fleet.latest_served(site))
+            first = replace(first, audited={KEY: plan.document()}, above=rollback.served_here(site))
             state = routing.change(store, migration, first, cause, now=now)
         elif state.mode is not Mode.RETURNING:
             return rollback.start(site, cause, is_baseline_back=True)

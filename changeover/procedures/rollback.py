@@ -19,10 +19,12 @@ from changeover.errors import PublishFailed
 from changeover.flags.state import NewValues
 from changeover.gateway.envoy.streams import group_of_scope
 from changeover.gateway.long_connections import open_now
-from changeover.procedures import baseline, fleet, traces, traffic
+from changeover.procedures import baseline, traces, traffic
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, flags, rollbacks, routing
 from changeover.store.write_queue import first_in_line
+
+NOTHING_SERVED = (-1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def _begin(site: Site, cause: Cause, flow_run_id: str | None) -> RollbackStart:
     store, plan, begun = site.store, site.plan, clock.now()
     # before all writers that wait: users are at the candidate until this is done
     with first_in_line():
-        to_baseline = Change(mode=Mode.EMERGENCY_ROLLBACK, above=fleet.latest_served(site))
+        to_baseline = Change(mode=Mode.EMERGENCY_ROLLBACK, above=served_here(site))
         state = routing.change(store, site.migration, to_baseline, cause, now=clock.now())
         rollback = open_record(site, state, cause, flow_run_id=flow_run_id)
         # from the decision, which was before the record that names the trace
@@ -92,6 +94,16 @@ def _begin(site: Site, cause: Cause, flow_run_id: str | None) -> RollbackStart:
     author = Author(cause.actor, f"rollback {rollback.id}")
     flags.set_values(store, site.migration, safe, author, now=clock.now())
     return RollbackStart(state, rollback, publication, problem)
+
+
+def served_here(site: Site) -> tuple[int, int] | None:
+    """Return what a rollback must be later than, beside what gateways elsewhere serve.
+
+    None when glass was broken here: that has rules of its own.
+    """
+    if site.gateway.files.journal.exists():
+        return None
+    return site.gateway.on_disk() or NOTHING_SERVED
 
 
 def open_record(

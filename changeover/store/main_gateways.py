@@ -75,6 +75,17 @@ def all_gateways(store: Store, migration: str) -> Fleet:
         return Fleet.of([*nodes, *([main] if main else [])], time_of(session))
 
 
+def served_in(session: Session, migration: str) -> list[tuple[int, int]]:
+    """Return the (epoch, version) of each gateway that was heard of lately.
+
+    Not those of nodes that did something while they were cut off: that has rules of its own.
+    """
+    main = _find(session, migration)
+    nodes = [*gateway_nodes.rows_in(session, migration), *([main] if main else [])]
+    fleet = Fleet.of(nodes, time_of(session))
+    return [node.order for node in fleet.live if not node.unrecorded]
+
+
 def find(store: Store, migration: str) -> GatewayNode | None:
     """Return the main gateway as one of the gateways; None while none was ever heard of."""
     with store.read() as session:

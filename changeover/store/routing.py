@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from changeover.domain import members, routing
 from changeover.domain.audit import Author, NewEvent
 from changeover.domain.routing import Change, Mode, RoutingState
 from changeover.errors import InvalidInput, StaleEpoch, StoreLocked
-from changeover.store import audit, carriers, followed, notices
+from changeover.store import audit, carriers, followed, main_gateways, notices
 from changeover.store.base import Base
 from changeover.store.engine import Store
 
@@ -163,7 +164,7 @@ def change(
             if change.carried_by is not None:
                 subject, flow_run_id = change.carried_by
                 carriers.refuse_other(carriers.one_in(session, migration, subject), flow_run_id)
-            wished = routing.apply(present, change)
+            wished = routing.apply(present, _above_all(session, migration, change))
             # no change, no version and no audit: the same command may be given again
             if wished is present:
                 return present
@@ -178,6 +179,14 @@ def change(
         f"the routing state changed under each of {_ATTEMPTS} attempts", where=store.url,
         next_step="See who else changes it with `changeover history`",
     )
+
+
+def _above_all(session: Session, migration: str, change: Change) -> Change:
+    """Return a change that is to be later than what is served, with what gateways said of it."""
+    if change.above is None:
+        return change
+    others = main_gateways.served_in(session, migration)
+    return replace(change, above=max([change.above, *others]))
 
 
 def _keep_behind(
