@@ -15,15 +15,15 @@ from changeover.domain.verdict import Verdict, worst
 from changeover.errors import InvalidInput
 from changeover.plan.amending import DIGEST_SHOWN
 from changeover.plan.guardrails import GATE
-from changeover.plan.triggers import TriggerAction
 from changeover.procedures import routes_back, steering
 from changeover.procedures.bucket_evidence import stage_sums
 from changeover.procedures.checking import end_of_windows, evidence_of, judge_now
 from changeover.procedures.counting import as_counted
 from changeover.procedures.guardrail_evidence import Seen, judge_guardrails
+from changeover.procedures.holding import says_hold
 from changeover.procedures.route_doubts import failing_elsewhere
 from changeover.procedures.steps import CutoverRun
-from changeover.store import cutovers, firings, plans, verdicts
+from changeover.store import cutovers, plans, verdicts
 
 
 def judge_stage(run: CutoverRun, stage: str, seen: Seen) -> StageDecision:
@@ -96,8 +96,7 @@ def _decide(
     plan = run.site.plan
     # a stage without gates has nothing against it: people or triggers may have
     verdict = worst(known.verdict for known in judged) if judged else Verdict.PASS
-    fired = firings.all_of(run.site.store, run.migration, since=record.entered_at)
-    holds = [firing for firing in fired if firing.action is TriggerAction.HOLD]
+    holds = says_hold(run, record)
     asked_about = _asked_about(judged)
     is_alarmed = alarm.verdict is Verdict.FAIL
     is_asked = plan.stage(record.key).approvers > 0
@@ -125,7 +124,7 @@ def _decide(
             reasons.append(each)
     if is_reduced:
         reasons.append("fewer users are moved than the stage says, by a rollback of a part")
-    reasons += [f"trigger {firing.trigger} says hold: {firing.reason}" for firing in holds]
+    reasons += holds
     return StageDecision(
         record.key, decision.action, "; ".join(reasons) or "the stage has no gate")
 

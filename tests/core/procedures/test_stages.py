@@ -12,7 +12,7 @@ import pytest
 from changeover import clock
 from changeover.analysis.window import Sample
 from changeover.domain.audit import Author
-from changeover.domain.rollbacks import TriggerFiring
+from changeover.domain.rollbacks import Stands, TriggerFiring, TriggerStanding
 from changeover.domain.rollout import CutoverStatus, StageAction, StageRecord, StageStatus
 from changeover.domain.routing import Change, Mode
 from changeover.errors import StaleEpoch
@@ -23,7 +23,15 @@ from changeover.procedures.guardrail_evidence import Seen
 from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import cutovers, firings, plans, routing, samples, verdicts
+from changeover.store import (
+    cutovers,
+    firings,
+    plans,
+    routing,
+    samples,
+    trigger_standings,
+    verdicts,
+)
 from changeover.store.engine import Store
 from tests.core.procedures.conftest import begun
 from tests.integration.conftest import make_plan
@@ -40,6 +48,8 @@ def run(tmp_path: Path) -> Iterator[CutoverRun]:
     plan = make_plan(
         gates={"slo": [{"metric": "error_rate", "below": "1%", "over": "30s", "min_samples": 5}]},
         patience={"recheck": "10s", "rechecks": 2},
+        triggers=[{"name": "slow", "metric": "latency_p95", "above": "1s", "for": "1m",
+                   "action": "hold"}],
         phases=[{"phase": "gradual", "gates": ["slo"], "stages": [
             {"percent": share, "soak": "1m"} for share in (10, 50)]},
             {"phase": "full", "soak": "1m"}])
@@ -117,6 +127,30 @@ def test_trigger_that_says_hold_has_people_asked(run: CutoverRun) -> None:
     decision = judge_stage(run, FIRST, SEEN)
     assert decision.action is StageAction.ASK
     assert "trigger slow says hold: p95 is high" in decision.reason
+
+
+def test_hold_that_people_answered_counts_no_more_once_it_is_over(run: CutoverRun) -> None:
+    """They held the stage: its next soak is judged by what fires in it, or fires still."""
+    store, now = run.site.store, clock.now()
+    firings.record(store, TriggerFiring(
+        run.migration, "slow", TriggerAction.HOLD, "p95 is high", {}, now, now, epoch=0))
+    measure(run)
+    assert judge_stage(run, FIRST, SEEN).action is StageAction.ASK
+    stages.hold(run, FIRST, 1)
+    stand(run, Stands.FIRING)
+    decision = judge_stage(run, FIRST, SEEN)
+    assert decision.action is StageAction.ASK
+    assert "trigger slow says hold: p95 is 2 s (still so, since " in decision.reason
+    stages.hold(run, FIRST, 2)
+    stand(run, Stands.CLEARED)
+    assert judge_stage(run, FIRST, SEEN).action is StageAction.PROMOTE
+
+
+def stand(run: CutoverRun, stands: Stands) -> None:
+    """Save how the trigger `slow` stands."""
+    now = clock.now()
+    trigger_standings.save(run.site.store, run.migration, [TriggerStanding(
+        run.migration, "slow", now, stands, now, 2.0, "p95 is 2 s", {}, {})])
 
 
 def test_stage_that_lost_users_has_people_asked(run: CutoverRun) -> None:
