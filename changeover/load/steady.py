@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from changeover.checks.suites.load import LONGEST_ANSWER, is_failure
 from changeover.checks.suites.way import Failed, Session, Way
 from changeover.load.wanted import Load
+from changeover.plan.load_requests import Asked
 
 MOST_UNDER_WAY = 100
 """Requests without an answer; while there are so many, no further one is sent."""
@@ -55,33 +56,33 @@ class Steady:
     async def run(self) -> None:
         """Send requests at the load's rate; cancelled, it leaves none under way."""
         pause = 1 / self.load.spec.rate
-        paths = itertools.cycle(self.load.paths)
+        requests = itertools.cycle(self.load.asked)
         users = itertools.cycle(range(USERS))
         due = time.monotonic()
         async with self.way.session(LONGEST_ANSWER) as session:
             try:
-                for path, user in zip(paths, users, strict=False):
+                for asked, user in zip(requests, users, strict=False):
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
                     # not awaited: a slow answer must not slow down what follows
-                    self._send(session, path, f"synthetic-{user}")
+                    self._send(session, asked, f"synthetic-{user}")
                     due = max(due + pause, time.monotonic() - LATE_SECONDS)
             finally:
                 await self._end()
 
-    def _send(self, session: Session, path: str, key: str) -> None:
+    def _send(self, session: Session, asked: Asked, key: str) -> None:
         # a system that is stuck gets no more: this load must not be what breaks it
         if len(self._under_way) >= MOST_UNDER_WAY:
             self.counts.left_out += 1
             return
         self.counts.sent += 1
-        task = asyncio.create_task(self._ask(session, path, key))
+        task = asyncio.create_task(self._ask(session, asked, key))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _ask(self, session: Session, path: str, key: str) -> None:
+    async def _ask(self, session: Session, asked: Asked, key: str) -> None:
         try:
             headers = {**self.headers, **self.carrying(key)}
-            status = await session.get(path, headers)
+            status = await session.ask(asked, headers)
             self.counts.failed += is_failure(status)
         except Failed:
             self.counts.failed += 1

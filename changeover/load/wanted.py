@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from changeover.domain.rollout import Cutover, CutoverStatus, StageRecord, StageStatus
 from changeover.domain.routing import Mode, RoutingState
-from changeover.plan.hooks import LoadSpec, paths_of
+from changeover.plan.hooks import LoadSpec, asked_of
+from changeover.plan.load_requests import Asked
 from changeover.plan.model import Plan
 
 
@@ -20,7 +21,7 @@ class Load:
     stage: str
     number: int
     spec: LoadSpec
-    paths: tuple[str, ...]
+    asked: tuple[Asked, ...]
 
     @property
     def title(self) -> str:
@@ -64,9 +65,9 @@ def wanted(plan: Plan, seen: Situation) -> tuple[Load, ...]:
     found = []
     for number, spec in enumerate(plan.stage(key).hooks.during, 1):
         reaches_candidate = spec.of != "baseline"
-        paths = tuple(paths_of(plan.suites.get(spec.load, [])))
-        if paths and not (seen.is_withheld and reaches_candidate):
-            found.append(Load(key, number, spec, paths))
+        asked = tuple(asked_of(plan.suites.get(spec.load, [])))
+        if asked and not (seen.is_withheld and reaches_candidate):
+            found.append(Load(key, number, spec, asked))
     return tuple(found)
 
 

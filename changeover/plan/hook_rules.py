@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from changeover.plan.flags import kind_of
-from changeover.plan.hooks import NO_UNDO, HookSpec, HooksSpec, LoadSpec, paths_of
+from changeover.plan.hooks import NO_UNDO, HookSpec, HooksSpec, LoadSpec, asked_of
 from changeover.plan.location import Location
 from changeover.plan.model import Plan
 
@@ -90,10 +90,10 @@ def _of_hook(plan: Plan, hook: HookSpec, path: Location) -> Iterator[Found]:
 def _of_load(plan: Plan, load: LoadSpec, path: Location) -> Iterator[Found]:
     yield from _missing((*path, "load"), "suite", load.load, plan.suites)
     checks = plan.suites.get(load.load)
-    if checks is not None and not paths_of(checks):
+    if checks is not None and not asked_of(checks):
         yield (*path, "load"), (
             f"suite {load.load!r} has no check of kind load or soak, "
-            "whose paths the load asks; add one, or name another suite")
+            "whose requests the load sends; add one, or name another suite")
 
 
 def _missing(path: Location, kind: str, name: str, known: dict[str, object] | object) \

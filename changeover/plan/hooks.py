@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from changeover.plan.fields import Duration, Name, Part
 from changeover.plan.flags import FlagKey, FlagValue
+from changeover.plan.load_requests import Asked
 from changeover.plan.suites import Host, LoadCheck, SoakCheck
 from changeover.plan.units import format_duration
 
@@ -77,7 +78,7 @@ class HookSpec(Part):
 class LoadSpec(Part):
     """Steady synthetic load while a stage soaks."""
 
-    load: Name = Field(description="Suite whose load and soak checks say which paths are asked.")
+    load: Name = Field(description="Suite whose load and soak checks say what is asked.")
     rate: float = Field(5.0, gt=0, le=MOST_RATE, description="Requests per second.")
     of: Host = Field("candidate", description="Whom to ask; the gateway splits it as users.")
     measured: bool = Field(
@@ -118,10 +119,10 @@ class HooksSpec(Part):
         return "; ".join(parts)
 
 
-def paths_of(checks: Iterable[object]) -> list[str]:
-    """Return the paths that a suite's load and soak checks ask, each once."""
-    found: dict[str, None] = {}
+def asked_of(checks: Iterable[object]) -> list[Asked]:
+    """Return what a suite's load and soak checks ask, each once."""
+    found: dict[Asked, None] = {}
     for check in checks:
         if isinstance(check, LoadCheck | SoakCheck):
-            found.update(dict.fromkeys(check.paths))
+            found.update(dict.fromkeys(check.asked))
     return list(found)

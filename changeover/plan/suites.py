@@ -9,12 +9,16 @@ from pydantic import Field, field_validator, model_validator
 
 from changeover.plan.fields import Duration, HeaderName, Part, Path, Pattern, Regex, Share, Size
 from changeover.plan.flags import FlagKey, FlagValue
+from changeover.plan.load_requests import Asked, LoadRequest, all_asked
 
 Side = Literal["baseline", "candidate"]
 Host = Literal["baseline", "candidate", "gateway"]
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 Status = Annotated[int, Field(ge=100, le=599)]
+_Paths = Annotated[list[Path], Field(min_length=1)]
+_PATHS = "Read in turn, with GET. Default: `/`, where there are no `requests`."
+_REQUESTS = "Sent in turn after the paths, with method, headers and body."
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
@@ -96,7 +100,8 @@ class LoadCheck(_Check):
     """Open-loop load at growing rates: both systems at the same rate, and the knee."""
 
     kind: Literal["load"]
-    paths: list[Path] = Field(default=["/"], min_length=1)
+    paths: _Paths | None = Field(None, description=_PATHS)
+    requests: list[LoadRequest] = Field(default=[], description=_REQUESTS)
     rates: list[Annotated[float, Field(gt=0, le=100_000)]] = Field(
         min_length=1, description="Requests per second, growing."
     )
@@ -108,6 +113,11 @@ class LoadCheck(_Check):
         None, gt=0, description="Largest ratio to the baseline's p99 at the same rate."
     )
     timeout: Duration = timedelta(minutes=30)
+
+    @property
+    def asked(self) -> list[Asked]:
+        """What is asked in turn."""
+        return all_asked(self.paths, self.requests)
 
     @field_validator("rates")
     @classmethod
@@ -122,7 +132,8 @@ class SoakCheck(_Check):
 
     kind: Literal["soak"]
     of: Side = "candidate"
-    paths: list[Path] = Field(default=["/"], min_length=1)
+    paths: _Paths | None = Field(None, description=_PATHS)
+    requests: list[LoadRequest] = Field(default=[], description=_REQUESTS)
     rate: float = Field(20.0, gt=0, le=100_000, description="Requests per second.")
     duration: Duration = timedelta(minutes=10)
     growth: Size = Field(
@@ -130,6 +141,11 @@ class SoakCheck(_Check):
         description="Growth in bytes per hour that counts as no leak."
     )
     timeout: Duration = timedelta(hours=26)
+
+    @property
+    def asked(self) -> list[Asked]:
+        """What is asked in turn."""
+        return all_asked(self.paths, self.requests)
 
 
 class SecurityCheck(_Check):

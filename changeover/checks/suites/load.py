@@ -10,8 +10,10 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.trend import Trend, leak_verdict, trend
@@ -19,6 +21,7 @@ from changeover.checks.suites.result import CheckResult, Report, judged, unknown
 from changeover.checks.suites.target import CheckTarget
 from changeover.checks.suites.way import Failed, Way
 from changeover.observer.probes import ProcessMeter
+from changeover.plan.load_requests import Asked
 from changeover.plan.suites import LoadCheck, SoakCheck
 from changeover.plan.units import format_size
 
@@ -32,25 +35,41 @@ HOUR = 3600
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a system did with one rate: requests a second as offered and as answered well."""
+    """What a system did with one rate: requests a second as offered and as answered well.
+
+    `failures` counts those that failed by what came of them; `sent_again` are requests that the
+    system had not processed (HTTP/2) and that count by what came of them in the end.
+    """
 
     rate: float
     answered: float
     failed: int
     sent: int
     latency: Histogram
+    failures: Mapping[str, int] = field(default_factory=dict)
+    sent_again: int = 0
+
+    @property
+    def why(self) -> str:
+        """What failed, most often first, in few words."""
+        often = Counter(self.failures).most_common(3)
+        return ", ".join(f"{number} × {why}" for why, number in often)
 
     @property
     def error_rate(self) -> float:
         """Share of requests that failed, 0..1."""
         return self.failed / self.sent if self.sent else 0.0
 
-    def as_data(self) -> dict[str, float | None]:
+    def as_data(self) -> dict[str, Any]:
         """Return the figures for the evidence; latencies in milliseconds."""
-        data: dict[str, float | None] = {
+        data: dict[str, Any] = {
             "rate": self.rate, "answered_per_second": round(self.answered, 2),
             "sent": self.sent, "failed": self.failed,
         }
+        if self.failures:
+            data["failures"] = dict(self.failures)
+        if self.sent_again:
+            data["sent_again"] = self.sent_again
         for quantile in (0.5, 0.95, 0.99):
             seconds = self.latency.quantile_seconds(quantile)
             name = f"p{int(quantile * 100)}_ms"
@@ -63,26 +82,26 @@ def is_failure(status: int) -> bool:
     return status >= 500 or status == TOO_MANY
 
 
-async def offer(way: Way, paths: Sequence[str], *, rate: float, seconds: float,
+async def offer(way: Way, requests: Sequence[Asked], *, rate: float, seconds: float,
                 tick: Callable[[float], None] | None = None) -> Served:
     """Offer `rate` requests a second for `seconds` and return what came of them."""
     durations: list[int] = []
-    failed = 0
+    failures: Counter[str] = Counter()
     under_way: set[asyncio.Task[None]] = set()
     count = max(1, round(rate * seconds))
     async with way.session(LONGEST_ANSWER) as session:
         began = time.perf_counter()
 
-        async def one(path: str, due: float) -> None:
-            nonlocal failed
+        async def one(asked: Asked, due: float) -> None:
             try:
-                status = await session.get(path)
-                failed += is_failure(status)
-            except Failed:
-                failed += 1
+                status = await session.ask(asked)
+                if is_failure(status):
+                    failures[f"status {status}"] += 1
+            except Failed as error:
+                failures[error.why] += 1
             durations.append(int((time.perf_counter() - due) * 1e6))
 
-        for number, path in zip(range(count), itertools.cycle(paths), strict=False):
+        for number, asked in zip(range(count), itertools.cycle(requests), strict=False):
             due = began + number / rate
             if (wait := due - time.perf_counter()) > 0:
                 await asyncio.sleep(wait)
@@ -90,17 +109,19 @@ async def offer(way: Way, paths: Sequence[str], *, rate: float, seconds: float,
                     tick(number / count)
             # It has stalled, which is a failure, too; more tasks would only slow this machine.
             if len(under_way) >= MOST_UNDER_WAY:
-                failed += 1
+                failures[f"not sent: {MOST_UNDER_WAY} were under way"] += 1
                 durations.append(int(LONGEST_ANSWER * 1e6))
                 continue
-            task = asyncio.create_task(one(path, due))
+            task = asyncio.create_task(one(asked, due))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         if under_way:
             await asyncio.wait(under_way)
         # Answers that came late count against the rate that was kept up.
         lasted = max(time.perf_counter() - began, seconds)
-    return Served(rate, (count - failed) / lasted, failed, count, Histogram.of(durations))
+    failed = failures.total()
+    return Served(rate, (count - failed) / lasted, failed, count, Histogram.of(durations),
+                  dict(failures), session.sent_again)
 
 
 def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> CheckResult:
@@ -118,7 +139,7 @@ def check_load(spec: LoadCheck, target: CheckTarget, report: Report) -> CheckRes
                 report((before + done) / steps)
 
             offered = offer(
-                target.way(side), spec.paths, rate=rate, seconds=spec.each.total_seconds(),
+                target.way(side), spec.asked, rate=rate, seconds=spec.each.total_seconds(),
                 tick=tick)
             found[side].append(asyncio.run(offered))
         own = found["candidate"][-1]
@@ -143,7 +164,8 @@ def _beyond(spec: LoadCheck, own: Served, baseline: Served | None) -> list[str]:
     at = f"at {own.rate:g} requests a second"
     problems = []
     if own.error_rate > spec.error_rate:
-        problems.append(f"{own.error_rate:.2%} fail {at}, more than {spec.error_rate:.2%}")
+        problems.append(
+            f"{own.error_rate:.2%} fail {at}, more than {spec.error_rate:.2%} ({own.why})")
     p99 = own.latency.quantile_seconds(0.99) or 0.0
     longest = spec.latency_p99.total_seconds() if spec.latency_p99 else math.inf
     if p99 > longest:
@@ -200,7 +222,7 @@ async def _soaked(
     reading = asyncio.create_task(read())
     try:
         way = target.way(spec.of)
-        served = await offer(way, spec.paths, rate=spec.rate, seconds=seconds, tick=report)
+        served = await offer(way, spec.asked, rate=spec.rate, seconds=seconds, tick=report)
     finally:
         reading.cancel()
         await asyncio.wait([reading])

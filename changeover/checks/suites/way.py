@@ -15,33 +15,52 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from changeover.checks.suites.multiplexed import Answer, Lost, Multiplexed, Pool, Unprocessed
 from changeover.gateway import reaching
 from changeover.gateway.transport import NO_MESSAGE, grpc_health
 from changeover.machine import trust
 from changeover.plan.endpoint import GRPC_HEALTH, Place
+from changeover.plan.load_requests import Asked
 from changeover.plan.systems import SystemSpec
-from changeover.shadow.dialling import dialler
-from changeover.shadow.wire import Broke, Invalid, Refused, Sent, Wire
+from changeover.shadow.dialling import connector
+from changeover.shadow.wire import Invalid, Refused
 
 LEFT_OUT_SECONDS = 5.0
 """How long an address that took no connection is not asked while another one is there."""
-_LONGEST_BODY = 1 << 31
-_SAID = [("accept", "*/*"), ("accept-encoding", "gzip, deflate"), ("user-agent", "changeover")]
+_SAID = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "changeover"}
+NO_CONNECTION, LATE = "no connection", "no answer in time"
+
+
+MOST_AGAIN = 3
+"""How often a request is sent again that a system says it did not process."""
 
 
 class Failed(Exception):
-    """No answer came, or none in time."""
+    """No answer came, or none in time.
+
+    Args:
+        why: In a few words, without what differs from request to request; failures are counted
+            by it.
+        text: The error.
+    """
+
+    def __init__(self, why: str, text: str = "") -> None:
+        super().__init__(text or why)
+        self.why = why
 
 
 class Session(Protocol):
     """A client for load: without a limit of connections, and without a proxy."""
 
-    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> int:
-        """Read a path to its end and return the answer's status.
+    sent_again: int
+    """Requests that were sent again because the system did not process them."""
+
+    async def ask(self, asked: Asked, headers: Mapping[str, str] | None = None) -> int:
+        """Send a request, read its answer to the end, and return its status.
 
         Args:
-            path: Path with query, below the host's own.
-            headers: Further headers.
+            asked: The request; its path, with query, is below the host's own.
+            headers: Further headers, which go before its own.
 
         Raises:
             Failed: No whole answer came in time.
@@ -153,27 +172,33 @@ class _Http1:
     def __init__(self, way: Http1Way, client: aiohttp.ClientSession, bases: list[str]) -> None:
         self._way, self._client, self._bases = way, client, bases
         self._turns = Turns(way.places())
+        self.sent_again = 0
 
-    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> int:
+    async def ask(self, asked: Asked, headers: Mapping[str, str] | None = None) -> int:
         problem: Exception | None = None
         for number in self._turns.order():
             try:
-                async with self._client.get(
-                    self._bases[number] + path, headers=headers, **self._way.options()
+                async with self._client.request(
+                    asked.method, self._bases[number] + asked.path, data=asked.body or None,
+                    headers={**dict(asked.headers), **(headers or {})},
+                    # another request than the plan names must not follow from one that writes
+                    allow_redirects=asked.method == "GET", **self._way.options()
                 ) as answer:
                     await answer.read()
                     return answer.status
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 self._turns.leave_out(number)
                 problem = error
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Failed(str(error)) from error
-        raise Failed(str(problem)) from problem
+            except TimeoutError as error:
+                raise Failed(LATE, str(error)) from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise Failed("the connection broke", str(error)) from error
+        raise Failed(NO_CONNECTION, str(problem)) from problem
 
 
 @dataclass(frozen=True, slots=True)
 class Http2Way:
-    """HTTP/2 to a system: one request at a time on each connection.
+    """HTTP/2 to a system: many requests at a time on each connection.
 
     Args:
         system: The system.
@@ -198,34 +223,54 @@ class _Http2:
         # each address has connections of its own: those of one would get all requests
         ways = [system] if system.addresses is None else [
             system.model_copy(update={"addresses": [each]}) for each in system.addresses]
-        self._wires = [Wire(dialler(each, most_body=_LONGEST_BODY)) for each in ways]
+        scheme = "https" if system.is_tls else "http"
+        self._pools = [Pool(connector(each, lambda: Multiplexed(scheme))) for each in ways]
+        self.sent_again = 0
 
-    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> int:
-        request = self._request(path, headers or {})
-        problem: Exception | None = None
+    async def ask(self, asked: Asked, headers: Mapping[str, str] | None = None) -> int:
+        # of a path alone it is the one method of gRPC that can be asked
+        is_health = asked.method == "GET" and asked.path.endswith(GRPC_HEALTH)
+        if is_health:
+            kind = (("content-type", "application/grpc"), ("te", "trailers"))
+            asked = Asked(asked.path, "POST", kind, NO_MESSAGE)
+        said = list({**_SAID, **dict(asked.headers), **(headers or {})}.items())
         try:
             async with asyncio.timeout(self._longest):
-                for number in self._turns.order():
-                    try:
-                        found = await self._wires[number].ask(request, is_safe=True)
-                    except Refused as error:
-                        self._turns.leave_out(number)
-                        problem = error
-                        continue
-                    is_health = request.body == NO_MESSAGE
-                    return grpc_health(found.status, found.body) if is_health else found.status
-        except (Broke, Invalid, OSError, ValueError) as error:
+                found = await self._at_an_address(asked, said)
+        except TimeoutError as error:
+            raise Failed(LATE) from error
+        except Lost as error:
             raise Failed(str(error)) from error
-        raise Failed(str(problem)) from problem
+        except (Invalid, OSError, ValueError) as error:
+            raise Failed("the connection broke", str(error)) from error
+        return grpc_health(found.status, found.body) if is_health else found.status
 
-    def _request(self, path: str, headers: Mapping[str, str]) -> Sent:
-        own = [("host", reaching.authority(self._system)), *_SAID, *headers.items()]
-        target = self._system.base_path + path
-        if target.endswith(GRPC_HEALTH):
-            own.append(("content-type", "application/grpc"))
-            return Sent("POST", target, own, NO_MESSAGE)
-        return Sent("GET", target, own)
+    async def _at_an_address(self, asked: Asked, said: list[tuple[str, str]]) -> Answer:
+        problem: Exception | None = None
+        for number in self._turns.order():
+            try:
+                return await self._at(self._pools[number], asked, said)
+            except Refused as error:
+                self._turns.leave_out(number)
+                problem = error
+        raise Failed(NO_CONNECTION, str(problem)) from problem
+
+    async def _at(self, pool: Pool, asked: Asked, said: list[tuple[str, str]]) -> Answer:
+        """Ask one address; what it did not process, or cannot have seen, is sent again."""
+        authority, target = reaching.authority(self._system), self._system.base_path + asked.path
+        for again in range(MOST_AGAIN + 1):
+            connection = await pool.free()
+            try:
+                return await connection.ask(asked, said, authority, target)
+            except Unprocessed as error:
+                if again == MOST_AGAIN:
+                    raise Failed(f"not processed: {error}") from error
+            except Lost as error:
+                if again or not (error.was_idle and asked.is_safe):
+                    raise
+            self.sent_again += 1
+        raise AssertionError
 
     async def close(self) -> None:
-        for wire in self._wires:
-            await wire.close()
+        for pool in self._pools:
+            await pool.close()

@@ -34,7 +34,7 @@ SOAKING = Situation(STATE, cutover(), (
 def test_the_loads_of_the_stage_that_soaks_run_with_the_paths_of_their_suites() -> None:
     """Each at its own rate, to its own host."""
     found = wanted(PLAN, SOAKING)
-    assert [(each.stage, each.number, each.paths) for each in found] == [
+    assert [(each.stage, each.number, tuple(a.path for a in each.asked)) for each in found] == [
         ("gradual-50", 1, ("/a", "/b", "/c")), ("gradual-50", 2, ("/a", "/b", "/c"))]
     assert found[0].title == "load steady at 5/s to the gateway in gradual-50"
 

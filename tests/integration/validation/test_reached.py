@@ -15,6 +15,7 @@ import pytest
 from changeover.checks.suites import hop
 from changeover.checks.suites.load import Served, offer
 from changeover.checks.suites.target import CheckTarget
+from changeover.plan.load_requests import Asked
 from changeover.plan.model import Plan
 from tests.integration.gateway.reached import plan_of
 from tests.integration.validation.test_checks import result_of
@@ -76,7 +77,7 @@ def reached(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reached]
 
 def _loaded(plan: Plan, paths: list[str], rate: float = 40) -> Served:
     way = CheckTarget(plan, Path()).way("candidate")
-    return asyncio.run(offer(way, paths, rate=rate, seconds=1))
+    return asyncio.run(offer(way, [Asked(path) for path in paths], rate=rate, seconds=1))
 
 
 @pytest.mark.parametrize("reached", WAYS, indirect=True, ids="-".join)
