@@ -25,7 +25,7 @@ from changeover.errors import InvalidInput
 from changeover.plan.conditions import CheckSpec
 from changeover.plan.load import load_plan
 from changeover.plan.metrics import METRICS
-from changeover.plan.subsets import in_words
+from changeover.plan.subsets import in_words, route_of_subset
 from changeover.plan.units import format_duration, parse_share
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _share(context: click.Context, parameter: click.Parameter, value: str) -> fl
     return found
 
 
-def _segments(
+def _shares(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, float]:
     found = {}
@@ -63,6 +63,7 @@ def _segments(
 @click.command(epilog="\b\nExamples:\n"
                       "  changeover plan estimate plans/invoices.yaml --rate 200 --users 2000\n"
                       "  changeover plan estimate plans/own.yaml --rate 200 --segment beta=5%\n"
+                      "  changeover plan estimate plans/own.yaml --rate 200 --route orders=20%\n"
                       "  changeover plan estimate plans/invoices.yaml   # as it was measured")
 @click.argument("file", type=FILE)
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True),
@@ -71,9 +72,11 @@ def _segments(
               help="How many users there are, with --rate.")
 @click.option("--usual", default="0.1%", show_default=True, callback=_share,
               help="Usual share of bad requests, with --rate.")
-@click.option("--segment", "segments", multiple=True, callback=_segments, metavar="NAME=SHARE",
+@click.option("--segment", "segments", multiple=True, callback=_shares, metavar="NAME=SHARE",
               shell_complete=completing.segments,
               help="Share of the users in a segment that a check is about, with --rate.")
+@click.option("--route", "routes", multiple=True, callback=_shares, metavar="NAME=SHARE",
+              help="Share of the requests in a route that a check is about, with --rate.")
 @click.option("--times", type=click.FloatRange(min=1, min_open=True), default=5,
               show_default=True, help="Harm to look for: so many times as many bad requests.")
 @click.option("--slower", type=click.FloatRange(min=1, min_open=True), default=1.5,
@@ -111,29 +114,33 @@ def _stated(said: dict[str, Any]) -> Callable[[CheckSpec], Habits]:
         quantile = METRICS[check.metric].quantile
         # of a quantile the usual share is known: of ten answers one is slower than the p90
         share = said["usual"] if quantile is None else 1 - quantile
-        part = _part(check, said["segments"])
-        # a small segment of few users still has somebody in it
-        users = max(1, round(said["users"] * part))
+        part = _part(check, said)
+        # any user may ask for a route; a small segment of few users still has somebody in it
+        is_of_users = check.segment is not None
+        users = max(1, round(said["users"] * part)) if is_of_users else said["users"]
         return stated(said["rate"] * part, users, share)
 
     return habits
 
 
-def _part(check: CheckSpec, segments: dict[str, float]) -> float:
-    """Return the share of all users that a check is about.
+def _part(check: CheckSpec, said: dict[str, Any]) -> float:
+    """Return the share of all requests that a check is about.
 
     Raises:
-        InvalidInput: It is about a segment of which nothing was said.
+        InvalidInput: It is about a segment or a route of which nothing was said.
     """
     if check.subset is None:
         return 1.0
-    if check.segment is None or check.segment not in segments:
+    route = route_of_subset(check.subset)
+    option, name = ("route", route) if route else ("segment", check.segment)
+    if name is None or name not in said[f"{option}s"]:
         what = f"{check.measured.name}{in_words(check.subset)}"
-        name = check.segment
+        many = "requests" if route else "users"
         raise InvalidInput(
-            f"a check is about {what}, and nobody said how many users that are",
-            where="--segment", allowed=f"{name}=SHARE, as {name}=5%")
-    return segments[check.segment]
+            f"a check is about {what}, and nobody said how many {many} that are",
+            where=f"--{option}", allowed=f"{name}=SHARE, as {name}=5%")
+    share: float = said[f"{option}s"][name]
+    return share
 
 
 def _measured(session: Session) -> Callable[[CheckSpec], Habits]:

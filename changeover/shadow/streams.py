@@ -17,6 +17,7 @@ import h2.events
 import h2.exceptions
 from h2.settings import SettingCodes, Settings
 
+from changeover.shadow.goodbye import LARGEST_FRAME, Frames
 from changeover.shadow.wire import Broke, Invalid, Received, Sent, as_bytes
 
 _LARGEST_WINDOW = (1 << 31) - 1
@@ -40,6 +41,7 @@ class Http2(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Received] | None = None
         self._unsent, self._stream = b"", 0
+        self._received, self._is_ending = Frames(), False
         self._found = Received()
         self._parts: list[bytes] = []
         self._size = 0
@@ -98,7 +100,7 @@ class Http2(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._frames.local_settings = Settings(client=True, initial_values={
             SettingCodes.INITIAL_WINDOW_SIZE: _LARGEST_WINDOW, SettingCodes.ENABLE_PUSH: 0,
-            SettingCodes.MAX_FRAME_SIZE: 1 << 14})
+            SettingCodes.MAX_FRAME_SIZE: LARGEST_FRAME})
         self._frames.initiate_connection()
         self._frames.increment_flow_control_window(_LARGEST_WINDOW - _INITIAL_WINDOW)
         self._flush()
@@ -109,14 +111,18 @@ class Http2(asyncio.Protocol):
         if data.startswith(b"HTTP/1."):
             self._fail(Invalid("HTTP/1 in place of HTTP/2"))
             return
-        try:
-            events = self._frames.receive_data(data)
-        except h2.exceptions.ProtocolError as error:
-            self._flush()
-            self._fail(Invalid(str(error)))
-            return
-        for event in events:
-            self._handle(event)
+        for part in self._received.cut(data):
+            if isinstance(part, int):
+                self._going_away(part)
+                continue
+            try:
+                events = self._frames.receive_data(part)
+            except h2.exceptions.ProtocolError as error:
+                self._flush()
+                self._fail(Invalid(str(error)))
+                return
+            for event in events:
+                self._handle(event)
         self._send_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -124,9 +130,13 @@ class Http2(asyncio.Protocol):
         self._transport = None
         self._fail(Broke())
 
-    def _handle(self, event: h2.events.Event) -> None:
-        if isinstance(event, h2.events.ConnectionTerminated):
+    def _going_away(self, last: int) -> None:
+        """Use the connection no more; what the system has is still answered."""
+        self._is_ending = True
+        if self._waiter is None or self._waiter.done() or self._stream > last:
             self.close()
+
+    def _handle(self, event: h2.events.Event) -> None:
         if getattr(event, "stream_id", None) != self._stream:
             return
         if isinstance(event, h2.events.ResponseReceived):
@@ -190,7 +200,7 @@ class Http2(asyncio.Protocol):
         if self._waiter is None or self._waiter.done():
             return
         self.used = time.monotonic()
-        self.is_reusable = is_reusable and not self._unsent
+        self.is_reusable = is_reusable and not self._unsent and not self._is_ending
         self._found.body = b"".join(self._parts)
         self._waiter.set_result(self._found)
 

@@ -1,8 +1,7 @@
 """HTTP/2 for load: many requests at a time on each connection, each a stream that fails alone.
 
-The frames are h2's, except that GOAWAY is read here: h2 takes no frame after it, while a system
-that ends a connection in good order (after so many requests, or to restart) still answers what it
-has. Neighbour: `changeover.shadow.streams` has one stream at a time, byte for byte, for copies.
+The frames are h2's. Neighbour: `changeover.shadow.streams` has one stream at a time, byte for byte,
+for copies.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import h2.exceptions
 from h2.settings import SettingCodes, Settings
 
 from changeover.plan.load_requests import Asked
+from changeover.shadow.goodbye import LARGEST_FRAME, Frames
 from changeover.shadow.wire import Invalid, Refused
 
 STREAMS = 100
@@ -27,7 +27,6 @@ STREAMS = 100
 CONNECT_SECONDS = 10.0
 _LARGEST_WINDOW = (1 << 31) - 1
 _INITIAL_WINDOW = 65_535
-_HEAD, _GOAWAY, _LARGEST_FRAME = 9, 7, 1 << 14
 _KEPT = 1024
 """Bytes of an answer's body that are kept: enough for gRPC's health."""
 
@@ -81,7 +80,7 @@ class Multiplexed(asyncio.Protocol):
         self._scheme = scheme
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, _Stream] = {}
-        self._is_ending, self._answered, self._received = False, 0, b""
+        self._is_ending, self._answered, self._received = False, 0, Frames()
         self._frames = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=True, header_encoding=None, validate_inbound_headers=False,
             normalize_inbound_headers=False))
@@ -141,32 +140,21 @@ class Multiplexed(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._frames.local_settings = Settings(client=True, initial_values={
             SettingCodes.INITIAL_WINDOW_SIZE: _LARGEST_WINDOW, SettingCodes.ENABLE_PUSH: 0,
-            SettingCodes.MAX_FRAME_SIZE: _LARGEST_FRAME})
+            SettingCodes.MAX_FRAME_SIZE: LARGEST_FRAME})
         self._frames.initiate_connection()
         self._frames.increment_flow_control_window(_LARGEST_WINDOW - _INITIAL_WINDOW)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Handle frames; each whole one is given to h2, GOAWAY is not."""
+        """Handle frames."""
         if not self.ready.done() and data.startswith(b"HTTP/1."):
             self._fail_all(Invalid("HTTP/1 in place of HTTP/2"))
             return
-        data = self._received + data
-        begin = at = 0
-        while len(data) - at >= _HEAD:
-            size = _HEAD + int.from_bytes(data[at:at + 3])
-            if size > _HEAD + _LARGEST_FRAME:
-                at = len(data)  # no frame of ours: h2 says so
-                break
-            if len(data) - at < size:
-                break
-            if data[at + 3] == _GOAWAY:
-                self._take(data[begin:at])
-                self._going_away(data[at:at + size])
-                begin = at + size
-            at += size
-        self._received = data[at:]
-        self._take(data[begin:at])
+        for part in self._received.cut(data):
+            if isinstance(part, int):
+                self._going_away(part)
+            else:
+                self._take(part)
         self._send_on()
         self._end_when_done()
 
@@ -180,7 +168,7 @@ class Multiplexed(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         try:
-            events = self._frames.receive_data(data) if data else []
+            events = self._frames.receive_data(data)
         except h2.exceptions.ProtocolError as error:
             self._flush()
             self._fail_all(Invalid(f"HTTP/2: {error}"))
@@ -212,10 +200,9 @@ class Multiplexed(asyncio.Protocol):
         elif isinstance(event, h2.events.StreamReset):
             _fail(stream, _reset_as(event.error_code))
 
-    def _going_away(self, frame: bytes) -> None:
+    def _going_away(self, last: int) -> None:
         """Send nothing more on this connection; what it did not get is asked elsewhere."""
         self._is_ending = True
-        last = int.from_bytes(frame[_HEAD:_HEAD + 4]) & _LARGEST_WINDOW
         for number, stream in list(self._streams.items()):
             if number > last:
                 _fail(stream, Unprocessed("GOAWAY before it"))

@@ -78,6 +78,14 @@ def test_connection_is_used_again_until_it_ends(system: tuple[Http2System, Syste
     assert len(system[0].peers) - before == 2
 
 
+def test_answer_after_goodbye_is_an_answer(system: tuple[Http2System, SystemSpec]) -> None:
+    """A system that ends a connection in good order answers what it has; the next one is new."""
+    before = len(system[0].peers)
+    answers = _calls(system[1], _exchange("/"), _exchange("/ending"), _exchange("/"))
+    assert [(answer.status, answer.error) for answer in answers] == [(200, "")] * 3
+    assert len(system[0].peers) - before == 2
+
+
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
 def test_bodies_of_any_size_go_and_come(
     system: tuple[Http2System, SystemSpec], size: int
