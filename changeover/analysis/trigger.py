@@ -93,6 +93,8 @@ class Firing:
     """What the trigger watches and goes back alone, `segment:beta` or `route:orders`; None: all."""
     is_urgent: bool = True
     """Whether everyone returns at once, whatever the plan says of returns in steps."""
+    is_of_now: bool = False
+    """Whether what was before users came is known not to be in it, whatever second it tells."""
 
 
 @dataclass(frozen=True, slots=True)

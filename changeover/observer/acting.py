@@ -17,6 +17,7 @@ from changeover.observer.part_return import PartReturn
 from changeover.observer.throttle import LogOnce
 from changeover.observer.traffic import RolledBack, Traffic
 from changeover.observer.unsaved import Ended, Fired, Unsaved
+from changeover.observer.whose import cause
 from changeover.plan.triggers import TriggerAction
 
 LOG = logging.getLogger("changeover.observer")
@@ -48,14 +49,17 @@ class Acting:
         """Do what a trigger asks for; a rollback without users on the candidate is an alert."""
         is_rollback = action is TriggerAction.ROLLBACK
         # Users came to the candidate during the evaluation: the firing is about the time before.
-        is_before_start = firing.at < (self.users_since or 0)
+        is_before_start = not firing.is_of_now and firing.at < (self.users_since or 0)
         if is_rollback and self.traffic.is_on_users and not is_before_start:
             LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
             self._pending.append(firing)
         # before a restart of the observer it may have been recorded already
         elif firing.at >= self._began or firing.trigger not in self.recorded_before:
             LOG.warning("trigger %s fired because %s", firing.trigger, firing.reason)
-            self._announce(firing, TriggerAction.ALERT if is_rollback else action)
+            if is_rollback:
+                self._overtaken(firing)
+            else:
+                self._announce(firing, action)
 
     def end(self, cleared: Cleared) -> None:
         """Record that a trigger is over; people are notified when that is news."""
@@ -81,20 +85,20 @@ class Acting:
         """Roll back because of a firing; return False while the baseline is being brought back."""
         at = clock.now()
         is_returning = self.traffic.state.mode is Mode.RETURNING and not firing.is_urgent
-        # another trigger or a person was faster
+        # another trigger or a person was faster; or this one, and the store said so too late
         if is_returning or not self.traffic.is_on_users:
-            self._announce(firing, TriggerAction.ALERT)
+            self._overtaken(firing)
             return True
         try:
             done = self._take_back_part(firing, at) if self._parts.is_for(firing) else None
             if done is not None:
                 return True
             move = self.traffic.roll_back if firing.is_urgent else self.traffic.return_in_steps
-            done = move(f"trigger {firing.trigger}: {firing.reason}")
+            done = move(cause(firing))
         # there is no way back: trying again would not find one
         except Refused as refusal:
             LOG.error("trigger %s: %s", firing.trigger, refusal)
-            self._announce(firing, TriggerAction.ALERT)
+            self._overtaken(firing)
             return True
         if done is None:
             return False
@@ -112,10 +116,22 @@ class Acting:
                 done.confirmed_at))
         return done
 
+    def _overtaken(self, firing: Firing) -> None:
+        """Record a firing that finds nobody to take back: the store says whose doing that was.
+
+        People are told of an alert only when it was somebody else's.
+        """
+        self._unsaved.add_firing(Fired(
+            firing, TriggerAction.ALERT, self.traffic.state.epoch, clock.now(),
+            if_not_its_doing=lambda: self._tell(firing, TriggerAction.ALERT)))
+
     def _announce(self, firing: Firing, action: TriggerAction) -> None:
         """Record and announce a trigger that shifts no traffic."""
-        epoch, migration = self.traffic.state.epoch, self.traffic.plan.migration
+        self._tell(firing, action)
+        self._unsaved.add_firing(Fired(firing, action, self.traffic.state.epoch, clock.now()))
+
+    def _tell(self, firing: Firing, action: TriggerAction) -> None:
         self.traffic.notices.put(
-            Severity.WARNING, f"trigger {firing.trigger} of {migration} fired ({action})",
+            Severity.WARNING,
+            f"trigger {firing.trigger} of {self.traffic.plan.migration} fired ({action})",
             firing.reason)
-        self._unsaved.add_firing(Fired(firing, action, epoch, clock.now()))

@@ -62,4 +62,6 @@ def _firing(alarm: Alarm) -> Firing:
         f"guardrail {alarm.guardrail}", alarm.reason, second,
         {"metric": MEANINGS[Guardrail(alarm.guardrail)].metric, "of": "candidate",
          "second": second, "requests": alarm.requests, "users": alarm.users,
-         "seconds": alarm.seconds, "complete_at": alarm.at})
+         "seconds": alarm.seconds, "complete_at": alarm.at},
+        # it begins anew when users come, and may need less than a second since then
+        is_of_now=True)

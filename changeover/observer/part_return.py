@@ -13,6 +13,7 @@ from changeover.domain.rollbacks import Cause, is_of_route
 from changeover.domain.routing import ON_USERS, TRIED, Mode
 from changeover.errors import ChangeoverError, Refused, StoreBusy
 from changeover.observer.traffic import RolledBack, Traffic
+from changeover.observer.whose import cause, occasion
 from changeover.procedures.partial_rollback import PartBack, take_part_back
 from changeover.store import routing
 
@@ -78,11 +79,9 @@ class PartReturn:
 
     def _start(self, firing: Firing, found: queue.Queue[PartBack | Exception]) -> None:
         scope = str(firing.scope)
-        cause = Cause("observer", f"trigger {firing.trigger}: {firing.reason}")
         try:
-            # the same firing after a restart is the same occasion
-            occasion = f"trigger-{firing.trigger}-{firing.at}"
-            found.put(take_part_back(self.traffic.site, scope, cause, occasion))
+            found.put(take_part_back(
+                self.traffic.site, scope, Cause("observer", cause(firing)), occasion(firing)))
         # `Refused` among them: the thread that waits tells them apart
         except ChangeoverError as error:
             found.put(error)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from changeover import clock
 from changeover.analysis.trigger import Cleared, Firing
 from changeover.analysis.window import Sample
 from changeover.domain.rollbacks import TriggerFiring
+from changeover.observer.whose import doing
 from changeover.plan.triggers import TriggerAction
 from changeover.store import firings, samples, user_errors
 from changeover.store.engine import Store
@@ -25,13 +26,31 @@ AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A firing and what was done about it; `confirmed_at` is when the gateway served it."""
+    """A firing and what was done about it.
+
+    Args:
+        firing: The firing.
+        action: What was done.
+        epoch: The routing's epoch.
+        at: When.
+        confirmed_at: When the gateway served its rollback.
+        if_not_its_doing: Set where users were on their way back when its turn came. The store says
+            whose doing that was; where it was somebody else's, this is called.
+    """
 
     firing: Firing
     action: TriggerAction
     epoch: int
     at: datetime
     confirmed_at: datetime | None = None
+    if_not_its_doing: Callable[[], None] | None = None
+
+    @property
+    def complete_at(self) -> datetime:
+        """When the evidence was complete."""
+        # the fast path knows the moment, all others the second
+        evidence = self.firing.evidence
+        return clock.from_timestamp(float(evidence.get("complete_at", self.firing.at + 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +139,32 @@ class Unsaved:
     def _save_firings(self, store: Store, migration: str) -> None:
         while self._firings:
             # removed at the end: a failure leaves it, and saving it twice changes nothing
-            fired = self._firings[0]
+            fired = _settled(store, migration, self._firings[0])
             firing = fired.firing
-            # the fast path knows the moment, all others the second
-            complete_at = float(firing.evidence.get("complete_at", firing.at + 1))
             saved = firings.record(store, TriggerFiring(
                 migration, firing.trigger, fired.action, firing.reason, firing.evidence,
-                evidence_complete_at=clock.from_timestamp(complete_at), fired_at=fired.at,
-                epoch=fired.epoch))
+                evidence_complete_at=fired.complete_at, fired_at=fired.at, epoch=fired.epoch))
             if fired.confirmed_at is not None:
                 firings.note_published(store, saved.id, at=fired.confirmed_at)
+            if fired.if_not_its_doing is not None:
+                fired.if_not_its_doing()
             self._firings.popleft()
         while self._ended:  # after the firings, so that the audit is in order
             ended = self._ended[0]
             firings.end(store, migration, ended.cleared.trigger, reason=ended.cleared.reason,
                         second=ended.cleared.at, at=ended.at)
             self._ended.popleft()
+
+
+def _settled(store: Store, migration: str, fired: Fired) -> Fired:
+    """Return a firing with what it did after all, where only the store knows that."""
+    if fired.if_not_its_doing is None:
+        return fired
+    firing = fired.firing
+    done = doing(store, migration, firing, complete_at=fired.complete_at, seen_at=fired.at)
+    if done is None:
+        return fired
+    if done.scope is not None:
+        firing = replace(firing, evidence={**firing.evidence, "scope": done.scope})
+    return replace(fired, firing=firing, action=TriggerAction.ROLLBACK, epoch=done.epoch,
+                   confirmed_at=done.confirmed_at, if_not_its_doing=None)
