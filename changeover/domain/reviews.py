@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from changeover.domain.rollout import Approval, StageRecord
+from changeover.domain.approvers import Rules
+from changeover.domain.rollout import Approval, StageAction, StageRecord
 
 REVIEW = "review-"
 """What a question begins with that is about a stage while it soaks."""
@@ -24,7 +25,7 @@ class Review:
     Args:
         number: Which one it is, from 1.
         at: When people are asked.
-        is_asked: Whether they have been, and not all have answered.
+        is_asked: Whether they have been, and not as many have agreed as must.
     """
 
     number: int
@@ -33,7 +34,8 @@ class Review:
 
 
 def next_review(
-    record: StageRecord, every: timedelta, asked: Sequence[Approval], needed: int
+    record: StageRecord, every: timedelta, asked: Sequence[Approval], needed: int,
+    rules: Rules | None = None,
 ) -> Review | None:
     """Return the next review of a stage; None when its soak ends before.
 
@@ -45,20 +47,26 @@ def next_review(
         every: How often people are asked.
         asked: Every question of the cutover, in order.
         needed: How many must agree at each.
+        rules: Who may answer; whoever is not listed any more does not count. None: anybody may.
     """
     # a hold begins the next round with the answer to whatever was asked before
     answers = [each.answered_at for each in asked if each.answered_at and (
         each.stage == record.key or each.stage.startswith(f"{REVIEW}{record.key}-"))]
     since = max([record.entered_at, *answers])
-    number = 1
-    while True:
-        mine = [each for each in asked if (each.stage, each.round) == (
-            subject(record.key, number), record.round) and not each.is_void]
-        agreed = sum(each.decision is not None for each in mine)
-        if mine and agreed < needed:
-            return Review(number, mine[0].asked_at, is_asked=True)
-        if not mine:
-            break
-        number += 1
+    number, newest = 0, _questions(record, asked, 1)
+    while following := _questions(record, asked, number + 1):
+        number, newest = number + 1, following
+    # the ones before it are over, whoever may not answer any more since
+    agreed = [each.approver or "" for each in newest if each.decision is StageAction.PROMOTE]
+    if newest and len((rules or Rules()).counting(agreed)) < needed:
+        # also where one did not agree: a cutover that is continued has still to do what they said
+        return Review(number, newest[0].asked_at, is_asked=True)
+    number += 1
     at = since + every
     return Review(number, at, is_asked=False) if at < record.soak_until else None
+
+
+def _questions(record: StageRecord, asked: Sequence[Approval], number: int) -> list[Approval]:
+    """Return the questions of one review in the stage's present round."""
+    about = subject(record.key, number), record.round
+    return [each for each in asked if (each.stage, each.round) == about and not each.is_void]

@@ -7,7 +7,7 @@ from changeover.domain.reviews import Review, next_review, subject
 from changeover.domain.rollout import StageRecord
 from changeover.procedures.approvals import Question, numbered
 from changeover.procedures.steps import CutoverRun
-from changeover.store import approvals, standings
+from changeover.store import approvals, standings, starting
 
 
 def of_stage(run: CutoverRun, record: StageRecord) -> Review | None:
@@ -16,8 +16,11 @@ def of_stage(run: CutoverRun, record: StageRecord) -> Review | None:
     # an inconclusive gate waits for data: its soak is over
     if spec is None or record.rechecks:
         return None
-    needed = rules_of(run.site.plan, record.key).needed
-    return next_review(record, spec.every, approvals.all_of(run.site.store, run.id), needed)
+    # as many as are asked: two, where four eyes are wanted and nobody knows who started it
+    rules = rules_of(run.site.plan, record.key)
+    needed = rules.needed_with(starting.starters(run.site.store, run.id))
+    asked = approvals.all_of(run.site.store, run.id)
+    return next_review(record, spec.every, asked, needed, rules)
 
 
 def question(run: CutoverRun, stage: str, number: int, round_: int) -> Question:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from changeover.domain.approvers import rules_of, stage_of
+from changeover.domain.approvers import Rules, rules_of, stage_of
+from changeover.domain.instructions import Instruction, InstructionKind
 from changeover.domain.reviews import Review, next_review, subject
-from changeover.domain.rollout import Approval, StageAction, StageRecord, StageStatus
+from changeover.domain.rollout import Answer, Approval, StageAction, StageRecord, StageStatus
 from changeover.errors import InvalidPlan
 from changeover.plan.faster import faster
 from changeover.plan.load import parse_plan
 from changeover.plan.people import ReviewsSpec
+from changeover.procedures import reviews
+from changeover.procedures.steps import CutoverRun
+from changeover.site.home import Home
+from changeover.site.site import Site
+from changeover.store import approvals, cutovers, plans, starting
+from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -63,6 +72,45 @@ def test_a_review_needs_as_many_people_as_its_stage() -> None:
     assert (found.number, found.is_asked) == (1, True)
     both = [*answers, asked(1, EVERY, 3 * DAY, ordinal=2)]
     assert next_review(stage(), EVERY, both, 2) == Review(2, START + 5 * DAY, is_asked=False)
+
+
+def test_who_is_not_listed_any_more_has_not_reviewed_it() -> None:
+    """An amendment took ann from the list after she had agreed; earlier reviews stay over."""
+    answers = [asked(1, EVERY, EVERY), asked(2, 2 * EVERY, 2 * EVERY)]
+    found = next_review(stage(), EVERY, answers, 1, Rules(names=("bob",)))
+    assert found == Review(2, START + 2 * EVERY, is_asked=True)
+    assert next_review(stage(), EVERY, answers, 1, Rules(names=("Ann",))) == Review(
+        3, START + 3 * EVERY, is_asked=False)
+
+
+@pytest.mark.parametrize("said", [StageAction.HOLD, StageAction.ROLLBACK])
+def test_what_people_said_at_a_review_is_still_to_be_done(said: StageAction) -> None:
+    """The run was lost between their answer and what follows from it."""
+    answers = [asked(1, EVERY, EVERY, decision=said)]
+    found = next_review(stage(), EVERY, answers, 1)
+    assert found == Review(1, START + EVERY, is_asked=True)
+
+
+@pytest.mark.parametrize(("starters", "is_over"), [((), False), (("bob",), True)])
+def test_four_eyes_need_a_second_one_when_nobody_knows_who_started_it(
+    tmp_path: Path, starters: tuple[str, ...], is_over: bool
+) -> None:
+    """Also where another run takes the cutover up between the first answer and the second."""
+    plan = parse_plan(REVIEWED.replace("approvers: 2, names: [ann, bob]",
+                                       "names: [ann, bob], four_eyes: true"), "own.yaml")
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    plans.register(store, plan, source="x", now=START)
+    begun = cutovers.begin(store, "shop", flow_run_id="a", now=START)
+    for name in starters:
+        starting.start(store, Instruction(begun.id, InstructionKind.START, name, "x", START))
+    kept = approvals.ask(store, Approval(
+        begun.id, subject("gradual-50", 1), 1, 1, 0, "?", START, flow_run_id="a"))
+    approvals.answer(store, kept.id, Answer(StageAction.PROMOTE, "ann"), epoch=0, now=START)
+    run = CutoverRun(Site(Home(tmp_path), plan, store), begun, "b")
+    found = reviews.of_stage(run, replace(stage(), cutover_id=begun.id))
+    assert found is not None
+    assert (found.number, found.is_asked) == ((2, False) if is_over else (1, True))
+    store.close()
 
 
 def test_there_is_no_review_after_the_soak() -> None:
