@@ -9,7 +9,7 @@ from prefect.states import Cancelled, Failed
 from changeover.analysis.gate import StageDecision
 from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError, InvalidInput, Refused, StaleEpoch
-from changeover.procedures.returning import passed_over
+from changeover.procedures.returning import passed_over, refuse_to_take_back
 from changeover.procedures.stages import has_begun, is_superseded
 from changeover.procedures.steps import CutoverRun
 from flows.phases import STAGE_FLOWS
@@ -80,6 +80,7 @@ async def _prepare(run: CutoverRun, from_stage: str | None) -> None:
     """Do what must be done before the first user moves; pass over what is before `from_stage`."""
     if from_stage:
         passed_over(run, from_stage)  # refused before anything is done
+    refuse_to_take_back(run, from_stage or run.site.plan.stages()[0].key)
     spec = run.site.plan.cutover.preconditions
     suite = await run_suite(run.site, spec.suite if spec else None, f"cutover {run.id}")
     check_preconditions(run, suite)

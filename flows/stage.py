@@ -14,6 +14,7 @@ from changeover.analysis.gate import StageDecision
 from changeover.domain.rollout import StageAction
 from changeover.errors import CarriedElsewhere, ChangeoverError, Refused, StaleEpoch
 from changeover.plan.model import PhaseKind
+from changeover.procedures.returning import refuse_to_take_back
 from changeover.procedures.stages import has_begun, promoted, settled, was_entered
 from changeover.procedures.steering import skipped
 from changeover.procedures.steps import CutoverRun
@@ -99,6 +100,7 @@ async def run_phase(kind: PhaseKind, migration: str | None) -> State:
             return Failed(name="Refused", message=f"the plan has no phase {kind}")
         if not has_begun(run):
             try:
+                refuse_to_take_back(run, stages[0].key)
                 await begin_alone(run, stages[0].key)
             except Refused as refusal:
                 return await end_not_begun(run, str(refusal))

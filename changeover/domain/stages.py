@@ -5,7 +5,7 @@ The only place that says it: flows, gates and the command line all ask here.
 
 from __future__ import annotations
 
-from changeover.domain.routing import BUCKETS, Change, Mode, RoutingState
+from changeover.domain.routing import BUCKETS, ON_USERS, Change, Mode, RoutingState
 from changeover.plan.model import PhaseKind, Plan, Stage
 
 _MODES = {
@@ -76,6 +76,18 @@ def is_ahead(stage: Stage, state: RoutingState) -> bool:
     has_less = stage.weight < state.weight or any(
         weight > shares.get(name, 0) for name, weight in here.items())
     return has_more and not has_less
+
+
+def takes_back(stage: Stage, state: RoutingState) -> bool:
+    """Whether entering a stage would take the candidate from users who have it now."""
+    if state.mode not in ON_USERS or stage.phase is PhaseKind.FULL:
+        return False
+    # copies are for a candidate that answers nobody: the mode cannot even be entered
+    if stage.phase is PhaseKind.SHADOW or stage.weight < state.weight:
+        return True
+    shares = dict(stage.shares)
+    return not set(state.segments) <= set(stage.segments) or any(
+        weight > shares.get(name, 0) for name, weight in state.routes)
 
 
 def stage_at(state: RoutingState, plan: Plan) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from changeover import clock
 from changeover.domain.rollout import PASSED, StageRecord, StageStatus
+from changeover.domain.stages import takes_back
 from changeover.errors import InvalidInput, Refused
 from changeover.plan.model import Stage
 from changeover.procedures.approvals import Question, numbered
 from changeover.procedures.steps import CutoverRun
-from changeover.store import cutovers, leaving_out
+from changeover.store import cutovers, leaving_out, routing
 
 
 def passed_over(run: CutoverRun, key: str) -> list[Stage]:
@@ -40,6 +41,34 @@ def passed_over(run: CutoverRun, key: str) -> list[Stage]:
     return plan.stages()[:wanted.index]
 
 
+def refuse_to_take_back(run: CutoverRun, key: str) -> None:
+    """Check that users who are on the candidate already stay there when a stage is entered.
+
+    They are there after `changeover end` or `changeover advance`. Only a rollback and
+    `changeover disable` take users back, never the first stage of a cutover.
+
+    Args:
+        run: The cutover, which has moved nobody yet.
+        key: Key of the stage that it is to begin with.
+
+    Raises:
+        Refused: Some would go back, or the stage's mode cannot be entered from there.
+    """
+    plan, state = run.site.plan, routing.read(run.site.store, run.migration)
+    # after a rollback there is nothing to refuse: the cutover ends as rolled back
+    if state.epoch != run.epoch or not takes_back(plan.stage(key), state):
+        return
+    reached = _reached(run)
+    fitting = [each.key for each in plan.stages()
+               if each.key in reached and not takes_back(each, state)]
+    way = "Bring everyone back first with `changeover disable`, or with `changeover rollback`"
+    if fitting:
+        way = f"Begin where they are with from_stage={fitting[0]}. {way}"
+    raise Refused(
+        f"not begun at stage {key} because users are on the candidate already "
+        f"({state.describe()}), and it would take some of them back", next_step=way)
+
+
 def _reached(run: CutoverRun) -> dict[str, StageRecord]:
     """Return the newest record of each stage whose users an earlier cutover had moved."""
     found = {}
@@ -68,7 +97,7 @@ def question(run: CutoverRun, key: str) -> Question:
         "The users who had moved then move again, and nobody else; "
         "the gates are judged anew from there.\n\n"
         "*promote* begins there; *hold* and *rollback* begin nothing, "
-        "everybody stays at the baseline.")
+        "everybody stays where they are.")
 
     return Question(f"from-{key}", numbered(text, needed), needed)
 
