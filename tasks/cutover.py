@@ -102,10 +102,11 @@ async def end_promoted(run: CutoverRun, outcome: str) -> State:
     """Close the cutover as promoted, unless a rollback came first."""
     try:
         run.current_state()
+        # one that comes in this very moment is found as the cutover is closed
+        return await _end(run, CutoverStatus.PROMOTED, outcome)
     except StaleEpoch as stale:
         superseded = StageDecision("", StageAction.SUPERSEDED, str(stale))
         return await end_rolled_back(run, superseded)
-    return await _end(run, CutoverStatus.PROMOTED, outcome)
 
 
 async def end_rolled_back(run: CutoverRun, decision: StageDecision) -> State:

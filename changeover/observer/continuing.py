@@ -10,7 +10,7 @@ from changeover.domain.audit import Author, NewEvent
 from changeover.domain.rollbacks import Rollback, RollbackStatus
 from changeover.domain.rollout import CutoverStatus
 from changeover.domain.run_ends import CONTINUED, Carrier, Ended, PrefectState, Work, work_of
-from changeover.errors import Refused
+from changeover.errors import Refused, StaleEpoch
 from changeover.observer.carrying import ended_now
 from changeover.site.site import Site
 from changeover.store import audit, carriers, cutovers, rollbacks, routing
@@ -143,11 +143,11 @@ def end_work(
     happened = run_ends.what(ended.end, ended.said)
     outcome = f"{author.actor} ended it where it was: {author.reason} ({happened})"
     if work_of(carrier.subject) is Work.CUTOVER:
-        # after a rollback the cutover did not stop where it was: its users are back
-        is_current = cutovers.get(store, number).epoch == routing.read(
-            store, carrier.migration).epoch
-        status = CutoverStatus.STOPPED if is_current else CutoverStatus.ROLLED_BACK
-        cutovers.finish(store, number, status, outcome=outcome, now=now)
+        try:
+            cutovers.finish(store, number, CutoverStatus.STOPPED, outcome=outcome, now=now)
+        except StaleEpoch:
+            # after a rollback the cutover did not stop where it was: its users are back
+            cutovers.finish(store, number, CutoverStatus.ROLLED_BACK, outcome=outcome, now=now)
     elif work_of(carrier.subject) is Work.ROLLBACK:
         rollbacks.finish(store, number, status=RollbackStatus.NEEDS_PERSON, now=now,
                          analysis={"a_person_must": [outcome]})

@@ -17,7 +17,7 @@ from changeover.plan.model import Stage
 from changeover.store import audit, carriers
 from changeover.store.base import Base, RowId, all_records, first_record, to_record
 from changeover.store.engine import Store
-from changeover.store.routing import RoutingRow
+from changeover.store.routing import RoutingRow, lock_epoch
 
 
 class CutoverRow(Base):
@@ -175,10 +175,16 @@ def finish(
 
     Whoever closes it after a rollback closes the stage that was open, too: a stage that is open in
     a cutover that has ended would soak for ever.
+
+    Raises:
+        StaleEpoch: It was to be promoted, or stopped where it was, but a rollback came first.
     """
     with store.begin() as session:
         row = lock_in(session, cutover_id)
         if row.status == CutoverStatus.RUNNING:
+            # after the cutover and before the audit, as everybody locks them
+            if status in (CutoverStatus.PROMOTED, CutoverStatus.STOPPED):
+                lock_epoch(session, row.migration, row.epoch)
             if status is CutoverStatus.ROLLED_BACK:
                 _close_open(session, row, outcome, now)
             row.status, row.outcome, row.ended_at = status, outcome, now

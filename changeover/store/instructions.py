@@ -25,7 +25,7 @@ from changeover.store.admission import Said
 from changeover.store.base import Base, RowId, all_records, to_record, to_row
 from changeover.store.cutovers import CutoverRow, StageRow
 from changeover.store.engine import Store
-from changeover.store.routing import RoutingRow
+from changeover.store.routing import RoutingRow, lock_epoch
 
 
 class InstructionRow(Base):
@@ -159,9 +159,14 @@ def skip(
 
 
 def promote(store: Store, cutover_id: int, key: str, *, reason: str, now: datetime) -> bool:
-    """Close a stage as promoted, unless the cutover is paused or frozen; return whether it is."""
+    """Close a stage as promoted, unless the cutover is paused or frozen; return whether it is.
+
+    Raises:
+        StaleEpoch: A rollback came first; the stage is not promoted.
+    """
     with store.begin() as session:
         cutover = cutovers.lock_in(session, cutover_id)
+        lock_epoch(session, cutover.migration, cutover.epoch)
         # asked under the cutover's lock: a pause comes before the promotion or after it
         is_frozen = freezes.active_in(session, cutover.migration, now) is not None
         if is_frozen or instructions.open_pause(all_in(session, cutover_id)) is not None:

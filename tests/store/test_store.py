@@ -34,7 +34,16 @@ from changeover.errors import (
     WrongStoreVersion,
 )
 from changeover.plan.model import Plan
-from changeover.store import approvals, audit, cutovers, heartbeats, plans, rollbacks, routing
+from changeover.store import (
+    approvals,
+    audit,
+    cutovers,
+    heartbeats,
+    instructions,
+    plans,
+    rollbacks,
+    routing,
+)
 from changeover.store.engine import Store
 from changeover.store.heartbeats import HeartbeatRow
 from changeover.store.schema import METADATA
@@ -214,6 +223,29 @@ def test_second_cutover_is_refused(store: Store) -> None:
         cutovers.begin(store, "shop", flow_run_id="b", now=now())
     cutovers.finish(store, first.id, CutoverStatus.FAILED, outcome="x", now=now())
     assert cutovers.begin(store, "shop", flow_run_id="b", now=now()).id != first.id
+
+
+@pytest.mark.parametrize("status", [CutoverStatus.PROMOTED, CutoverStatus.STOPPED])
+def test_cutover_is_closed_as_rolled_back_only_after_a_rollback(
+    store: Store, status: CutoverStatus
+) -> None:
+    """Whoever read the state before the rollback closes nothing, and promotes no stage."""
+    cutover = cutovers.begin(store, "shop", flow_run_id="a", now=now())
+    stage = shop().stages()[0]
+    cutovers.enter_stage(store, cutover.id, stage, now=now())
+    to_gradual(store, 100)
+    back = Change(mode=Mode.EMERGENCY_ROLLBACK)
+    routing.change(store, "shop", back, Author("alice", "it burns"), now=now())
+    with pytest.raises(StaleEpoch):
+        instructions.promote(store, cutover.id, stage.key, reason="well", now=now())
+    with pytest.raises(StaleEpoch):
+        cutovers.finish(store, cutover.id, status, outcome="well", now=now())
+    assert cutovers.get(store, cutover.id).status is CutoverStatus.RUNNING
+    ended = cutovers.finish(
+        store, cutover.id, CutoverStatus.ROLLED_BACK, outcome="it burns", now=now())
+    assert ended.status is CutoverStatus.ROLLED_BACK
+    # the first end stands, whoever comes later
+    assert cutovers.finish(store, cutover.id, status, outcome="well", now=now()) == ended
 
 
 def test_stage_is_entered_and_decided_once(store: Store) -> None:
