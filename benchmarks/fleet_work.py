@@ -39,7 +39,7 @@ from changeover.observer.watch import Watch
 from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import gateway_nodes, gateway_seconds, plans, samples
+from changeover.store import gateway_nodes, gateway_seconds, minutes, plans, samples
 from changeover.store.covering import MINUTE, SECOND
 from changeover.store.engine import Store
 from changeover.store.gateway_nodes import Identity
@@ -130,7 +130,7 @@ def upkeep(site: Site, fleet: Fleet) -> float:
         session.execute(text("DELETE FROM sample"))
     for at in range(start, start + part):
         fleet.send(at, fleet.names)
-    taken = _cpu(lambda: samples.rollup(site.store, site.migration, now=clock.now()))
+    taken = _cpu(lambda: minutes.rollup(site.store, site.migration, now=clock.now()))
     return taken * MINUTE / part
 
 

@@ -24,7 +24,7 @@ from rich.progress import track
 from changeover.domain.comparisons import Compared, Example
 from changeover.plan.model import Plan
 from changeover.shadow import scores
-from changeover.store import comparisons, place_counts, plans, samples
+from changeover.store import comparisons, minutes, place_counts, plans, samples
 from changeover.store.engine import Store
 from reports.evidence import collect
 from reports.render import render_html
@@ -82,8 +82,8 @@ def main() -> None:
             batch = [compared(n, total, chance) for n in range(first, min(first + BATCH, total))]
             comparisons.write(store, "million", batch, {"seen": len(batch)})
             if first % (20 * BATCH) == 0:  # as the observer does every minute
-                samples.rollup(store, "million", now=batch[-1].at)
-        samples.rollup(store, "million", now=BEGIN + SPAN)
+                minutes.rollup(store, "million", now=batch[-1].at)
+        minutes.rollup(store, "million", now=BEGIN + SPAN)
         seconds = time.monotonic() - began
         end = BEGIN + SPAN
         gate = milliseconds(lambda: samples.window(

@@ -26,7 +26,15 @@ from changeover.site import keyless_status
 from changeover.site.bucket_sums import BucketSums
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
-from changeover.store import cutovers, health_results, hours, samples, shared_files, slices
+from changeover.store import (
+    cutovers,
+    health_results,
+    hours,
+    minutes,
+    pruning,
+    shared_files,
+    slices,
+)
 
 LOG = logging.getLogger("changeover.observer")
 
@@ -190,9 +198,9 @@ class Chores:
         retention, now = self._site.plan.retention, clock.now()
         # summed up first: what is removed afterwards lives on in the sums
         until = min(now, clock.from_timestamp(stored_until))
-        samples.rollup(store, migration, now=until)
+        minutes.rollup(store, migration, now=until)
         hours.rollup(store, migration, now=now)
-        samples.prune(store, migration, retention, now=now)
+        pruning.prune(store, migration, retention, now=now)
         # what is sent again after a kill would replace a sum that begins where it does
         BucketSums(store, migration).sum_up(until)
         slices.prune(store, migration, before=int((now - retention.minutes).timestamp()))

@@ -28,8 +28,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
 _AUDIT = {"audit_event": "I", "audit_head": "IU"}
 _LIFE = {"heartbeat": "IU"}
 _MEASURES = {
-    "bucket_log_place": "IU", "bucket_slice": "IUD", "sample": "IUD", "slow_bound": "IU",
-    "user_first_error": "IU"}
+    "bucket_log_place": "IU", "bucket_slice": "IUD", "minute_seconds": "IUD", "sample": "IUD",
+    "slow_bound": "IU", "user_first_error": "IU"}
 _ROLLS_BACK = {
     "carrier": "IUD", "cutover": "U", "flag": "IUD", "flag_change": "I", "followed": "IU",
     "message": "IU", "publication": "I", "rollback": "IU", "routing_state": "U", "stage": "U",
@@ -76,8 +76,8 @@ def _joined(*parts: Mapping[str, str]) -> dict[str, str]:
 ROLES: dict[str, Rights] = {
     "node": Rights(
         "a gateway node: its row and what it measures, and no decision",
-        {"gateway_node": "IUD", "sample": "IUD", "bucket_slice": "IU", "bucket_log_place": "IU",
-         "slow_bound": "IU", "user_first_error": "IU"},
+        {"gateway_node": "IUD", "sample": "IUD", "minute_seconds": "IU", "bucket_slice": "IU",
+         "bucket_log_place": "IU", "slow_bound": "IU", "user_first_error": "IU"},
         reads=frozenset({"migration", "routing_state", "user_list"})),
     "observer": Rights(
         "an observer: measures, judges triggers and gates, rolls back, tells people",

@@ -1,6 +1,7 @@
 """Hours of measurements: sums of minutes, so that months are read in a moment.
 
-Minutes stay as long as they did: an hour only saves the work of adding them up again.
+Minutes stay as long as they did: an hour only saves the work of adding them up again. All nodes
+have one row, so that a gate over days does not read hundreds.
 """
 
 from __future__ import annotations
@@ -10,10 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from changeover.analysis.window import Sample, combine
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from changeover.analysis.minute_seconds import NODES
+from changeover.analysis.window import MAIN_GATEWAY, Sample, combine
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
+from changeover.store.minute_seconds import MEASURED
 from changeover.store.samples import (
+    SampleRow,
     first_from,
     read_rows,
     sum_of,
@@ -69,10 +76,11 @@ def _sum_up(store: Store, migration: str, start: int) -> None:
 
 
 def _hours(system: str, span: range, minutes: Sequence[Sample]) -> list[Sample]:
-    """Return an hour of a system for each gateway; none when one of them is better told in minutes.
+    """Return an hour of a system: the main gateway's, and that of all nodes.
 
-    Where some gateways had an hour and others had not, the others would be left out. Each says how
-    long all of them watched: of one moment the longest counts.
+    None when one of them is better told in minutes: where some gateways had an hour and others had
+    not, the others would be left out. Each says how long all of them watched: of one moment the
+    longest counts.
     """
     gateways: dict[str, list[Sample]] = defaultdict(list)
     for minute in minutes:
@@ -81,10 +89,11 @@ def _hours(system: str, span: range, minutes: Sequence[Sample]) -> list[Sample]:
         return []
     # gateways that measured one after the other: together they watched for longer than either
     together = combine(minutes, seconds=HOUR)
+    nodes = [minute for minute in minutes if minute.gateway != MAIN_GATEWAY]
     return [
         replace(sum_of(system, gateway, span, group),
                 watched=together.watched, listened=together.listened)
-        for gateway, group in gateways.items()
+        for gateway, group in ((MAIN_GATEWAY, gateways[MAIN_GATEWAY]), (NODES, nodes)) if group
     ]
 
 
@@ -96,3 +105,14 @@ def _may_be_one(minutes: Sequence[Sample]) -> bool:
     """
     looked_at = sum(minute.memory_bytes is not None for minute in minutes)
     return looked_at in (0, HOUR // MINUTE)
+
+
+def forget_hours(session: Session, migration: str, span: range) -> None:
+    """Delete the hours that a span of minutes is in, when these changed.
+
+    Those of comparisons stay: whoever adds one adds it to them, too.
+    """
+    session.execute(delete(SampleRow).where(
+        SampleRow.migration == migration, SampleRow.system.in_(MEASURED),
+        SampleRow.resolution == HOUR, SampleRow.at >= span.start // HOUR * HOUR,
+        SampleRow.at < span.stop).execution_options(synchronize_session=False))

@@ -1,4 +1,4 @@
-"""Measurements: one-second samples, minute rollups, windows over both, and their retention."""
+"""Measurements: one-second samples, and windows over them and their sums."""
 
 from __future__ import annotations
 
@@ -24,15 +24,12 @@ from changeover.analysis.window import (
     of_subset,
 )
 from changeover.domain.routing import System
-from changeover.plan.procedures import RetentionSpec
 from changeover.plan.subsets import subset_of
 from changeover.store import outcomes
 from changeover.store.base import Base, NameKey
 from changeover.store.covering import HOUR, MINUTE, SECOND, SIZES, covering
-from changeover.store.deleting import delete_oldest
 from changeover.store.engine import Store
 from changeover.store.measured import COMPARED, document, opened_text
-from changeover.store.summing import lock_sums
 from changeover.store.upserts import replace_in
 
 
@@ -62,10 +59,6 @@ KEY = ("migration", "system", "resolution", "at", "gateway")
 SAMPLED = (str(System.BASELINE), str(System.CANDIDATE), GATEWAY, SHADOW)
 """All names under which there are samples. One by one each is found by the primary key; together
 every row of the migration would be looked at."""
-MINUTES_AT_ONCE, GATEWAYS_AT_ONCE = 5, 20
-"""Minutes that one transaction sums, and of how many gateways rows are in memory at a time."""
-PRUNED_AT_ONCE = 2_000
-"""Rows that one transaction deletes: nobody else waits for long."""
 
 
 def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
@@ -74,60 +67,6 @@ def write(store: Store, migration: str, samples: Sequence[Sample]) -> None:
         return
     with store.begin(is_durable=False) as session:
         write_in(session, migration, samples)
-
-
-def rollup(store: Store, migration: str, *, now: datetime) -> int:
-    """Sum complete minutes into rows of resolution 60; return how many were written.
-
-    A minute is complete 30 s after its end, when late log lines have arrived. Few minutes are
-    summed in one transaction, so that nobody waits long for those of a whole night.
-    """
-    end = (int(now.timestamp()) - 30) // MINUTE * MINUTE
-    with store.read() as session:
-        start = _first_open_minute(session, migration)
-    written = 0
-    while start is not None and start < end:
-        number, until = _rollup(store, migration, start, end)
-        written += number
-        # read anew: an hour without any second is left out at once
-        with store.read() as session:
-            start = _next_second(session, migration, until)
-    return written
-
-
-def _rollup(store: Store, migration: str, start: int, end: int) -> tuple[int, int]:
-    """Sum the first minutes of [start, end) in one transaction; return how many, and up to where.
-
-    The seconds are read in it: a comparison that is stored meanwhile would be in neither sum.
-    """
-    with store.begin(is_durable=False) as session:
-        lock_sums(session, migration)
-        names = _gateways(session, migration, start, start + MINUTES_AT_ONCE * MINUTE)
-        # of many gateways a minute at a time: whoever waits for the lock must not wait for long
-        minutes = max(1, min(MINUTES_AT_ONCE, GATEWAYS_AT_ONCE // max(1, len(names))))
-        end, written = min(end, start + minutes * MINUTE), 0
-        for first in range(0, len(names), GATEWAYS_AT_ONCE):
-            groups: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
-            some = tuple(names[first:first + GATEWAYS_AT_ONCE])
-            for sample in _rows(session, _Part(migration, None, SECOND, start, end, some)):
-                groups[sample.gateway, sample.system, sample.at // MINUTE * MINUTE].append(sample)
-            write_in(session, migration, [
-                replace(_sum(system, at, MINUTE, group), gateway=gateway)
-                for (gateway, system, at), group in groups.items()])
-            written += len(groups)
-    return written, end
-
-
-def _gateways(session: Session, migration: str, start: int, end: int) -> list[str]:
-    """Return the gateways that have seconds in [start, end)."""
-    part = _Part(migration, None, SECOND, start, end)
-    return sorted(session.scalars(_select((SampleRow.gateway,), part).order_by(None).distinct()))
-
-
-def _next_second(session: Session, migration: str, after: int) -> int | None:
-    """Return the start of the first minute from `after` on that has seconds."""
-    found = first_from(session, migration, SECOND, after)
-    return None if found is None else found // MINUTE * MINUTE
 
 
 def first_from(
@@ -140,6 +79,12 @@ def first_from(
             SampleRow.at >= after).order_by(SampleRow.at).limit(1))
         starts += [] if row is None else [int(row)]
     return min(starts, default=None)
+
+
+def first_minute_from(session: Session, migration: str, after: int) -> int | None:
+    """Return the start of the first minute from `after` on that has seconds."""
+    found = first_from(session, migration, SECOND, after)
+    return None if found is None else found // MINUTE * MINUTE
 
 
 def _of(migration: str, system: str, size: int) -> Select[tuple[int]]:
@@ -224,21 +169,6 @@ def _is_pruned(store: Store, migration: str, system: str, span: range) -> bool:
     # a minute that has one second left is not missed
     until = span.stop if second is None else min(span.stop, second // MINUTE * MINUTE)
     return minute is not None and minute < until
-
-
-def prune(store: Store, migration: str, retention: RetentionSpec, *, now: datetime) -> int:
-    """Delete what is older than its retention; seconds only after they were rolled up."""
-    with store.read() as session:
-        open_minute = _first_open_minute(session, migration)
-    seconds_before = int((now - retention.seconds).timestamp())
-    # what is not rolled up yet would be lost for ever
-    if open_minute is not None:
-        seconds_before = min(seconds_before, open_minute)
-    minutes_before = int((now - retention.minutes).timestamp())
-    deleted = _delete(store, migration, 1, seconds_before)
-    deleted += _delete(store, migration, MINUTE, minutes_before)
-    # an hour that began before holds minutes that are kept
-    return deleted + _delete(store, migration, HOUR, minutes_before - HOUR)
 
 
 def measured_until(store: Store, migration: str, gateway: str | None = None) -> datetime | None:
@@ -387,14 +317,8 @@ def summed_up_until(session: Session, migration: str, size: int = MINUTE) -> int
     return max(ends)
 
 
-def _first_open_minute(session: Session, migration: str) -> int | None:
-    """Return the start of the first minute not rolled up yet, or None without any seconds."""
+def first_open_minute(session: Session, migration: str) -> int | None:
+    """Return the start of the first minute not summed up yet, or None without any seconds."""
     if end := summed_up_until(session, migration):
         return end
-    return _next_second(session, migration, 0)
-
-
-def _delete(store: Store, migration: str, resolution: int, before: int) -> int:
-    old = (SampleRow.migration == migration, SampleRow.system.in_(SAMPLED),
-           SampleRow.resolution == resolution, SampleRow.at < before)
-    return delete_oldest(store, SampleRow, SampleRow.at, old, most=PRUNED_AT_ONCE)
+    return first_minute_from(session, migration, 0)

@@ -25,7 +25,7 @@ from changeover.procedures.backtest.run import Asked, backtest
 from changeover.procedures.gate import judge_stage
 from changeover.procedures.steps import CutoverRun
 from changeover.site.bucket_sums import packed
-from changeover.store import cutovers, samples, slices
+from changeover.store import cutovers, pruning, samples, slices
 from tests.core.analysis.mean_stages import check as order_values
 from tests.core.analysis.mean_stages import values_slice
 from tests.integration.conftest import make_plan
@@ -164,7 +164,7 @@ def test_unchanged_plan_gives_them_also_when_nothing_else_is_kept(run: CutoverRu
     """What a verdict was reached by is stored with it."""
     slices.prune(run.site.store, run.migration, before=2**40)
     short = RetentionSpec(seconds=timedelta(0), minutes=timedelta(minutes=1))
-    samples.prune(run.site.store, run.migration, short, now=clock.now())
+    pruning.prune(run.site.store, run.migration, short, now=clock.now())
     measure_now(run)
     (evaluation,) = found(run, run.site.plan).evaluations
     assert evaluation.gates[0].now == stored(run).verdict == "fail"
@@ -256,7 +256,7 @@ def test_pruned_samples_are_named_with_the_time_since_which_they_are_kept(
 ) -> None:
     """A window that is gone is neither a pass nor a failure."""
     short = RetentionSpec(seconds=timedelta(0), minutes=timedelta(minutes=1))
-    samples.prune(run.site.store, run.migration, short, now=clock.now())
+    pruning.prune(run.site.store, run.migration, short, now=clock.now())
     measure_now(run)
     again = found(run, asked([{"metric": "error_rate", "below": "5%"}]))
     assert again.evaluations[0].gates[0].now == UNKNOWN

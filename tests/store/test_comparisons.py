@@ -19,7 +19,7 @@ from changeover.plan.comparing import ComparisonSpec, ShadowSpec
 from changeover.plan.model import Plan
 from changeover.shadow import scores
 from changeover.shadow.judging import Answers, Asked, Judge
-from changeover.store import comparisons, divergences, plans, retention, samples
+from changeover.store import comparisons, divergences, minutes, plans, retention, samples
 from changeover.store.engine import Store
 from tests.support.processes import wait_for
 
@@ -89,7 +89,7 @@ def test_gateways_that_count_at_the_same_time_lose_nothing(shop: Store) -> None:
 def test_sums_survive_the_rollup(shop: Store) -> None:
     """A minute says what its seconds said."""
     comparisons.write(shop, "shop", [compared(n) for n in range(60)], {})
-    samples.rollup(shop, "shop", now=NOW + timedelta(minutes=3))
+    minutes.rollup(shop, "shop", now=NOW + timedelta(minutes=3))
     end = NOW + timedelta(minutes=2)
     assert samples.window(shop, "shop", "candidate", start=NOW, end=end).compared == 60
 
@@ -108,19 +108,19 @@ def test_late_comparisons_count_when_they_are_known(shop: Store) -> None:
     """A candidate that hangs is known after its minute was summed up; gates and rows add up."""
     comparisons.write(shop, "shop", [compared(0)], {})
     late = NOW + timedelta(seconds=100)
-    samples.rollup(shop, "shop", now=late)
+    minutes.rollup(shop, "shop", now=late)
     comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(1, 51)], {}, now=late)
     end = NOW + timedelta(minutes=10)
     window = samples.window(shop, "shop", "candidate", start=NOW, end=end)
     assert (window.compared, window.matched) == (51, 1)
-    samples.rollup(shop, "shop", now=NOW + timedelta(minutes=5))
+    minutes.rollup(shop, "shop", now=NOW + timedelta(minutes=5))
     assert samples.window(shop, "shop", "candidate", start=NOW, end=end) == window
 
 
 def test_minute_that_was_summed_up_takes_what_comes_late(shop: Store) -> None:
     """Whatever is written for it, its sum is that of its seconds."""
     comparisons.write(shop, "shop", [compared(0)], {})
-    samples.rollup(shop, "shop", now=NOW + timedelta(seconds=95))
+    minutes.rollup(shop, "shop", now=NOW + timedelta(seconds=95))
     comparisons.write(shop, "shop", [compared(n, "$.a") for n in range(1, 51)], {})
     for seconds, counts in ((60, (51, 1)), (30, (30, 1)), (300, (51, 1))):
         window = samples.window(

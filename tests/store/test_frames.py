@@ -19,7 +19,7 @@ from changeover.frames.columns import TABLES
 from changeover.plan.subsets import subset_of_route
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import audit, comparisons, exporting, outcomes, samples
+from changeover.store import audit, comparisons, exporting, minutes, outcomes, samples
 from changeover.store.engine import Store
 from tests.support.cutover_story import BEGIN, CutoverStory
 from tests.support.processes import LONGEST_PAUSE
@@ -53,7 +53,7 @@ def story(store_url: str) -> Iterator[CutoverStory]:
             ORDERS: Measurements(requests=3, errors={"timeout": 1}), "segment:beta": Measurements(
                 requests=2)})
         for system in ("baseline", "candidate") for second in range(4)])
-    samples.rollup(store, told.migration, now=told.now + timedelta(hours=1))
+    minutes.rollup(store, told.migration, now=told.now + timedelta(hours=1))
     audit.record(store, told.migration, NewEvent(
         "candidate: worker", "claim.handed_over", {"item": USER, "to": "baseline"}, told.now))
     yield told

@@ -13,7 +13,7 @@ from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import MAIN_GATEWAY, SHADOW, Sample, Window
 from changeover.plan.procedures import RetentionSpec
-from changeover.store import compared_sums, hours, outages, samples
+from changeover.store import compared_sums, hours, outages, pruning, samples
 from changeover.store.covering import HOUR, MINUTE
 from changeover.store.engine import Store
 from changeover.store.samples import SampleRow
@@ -106,7 +106,7 @@ def test_hours_go_with_their_minutes(store: Store) -> None:
     samples.write(store, "invoices", list(minutes("candidate")))
     hours.rollup(store, "invoices", now=LATER)
     kept = RetentionSpec(seconds=timedelta(0), minutes=timedelta(hours=2, minutes=30))
-    samples.prune(store, "invoices", kept, now=LATER)
+    pruning.prune(store, "invoices", kept, now=LATER)
     assert (rows(store, MINUTE), rows(store, HOUR)) == (90, 2)
 
 

@@ -22,7 +22,7 @@ from changeover.observer.service import Observer
 from changeover.observer.throttle import LogOnce
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store import late_sums, samples
+from changeover.store import late_sums, minutes, samples
 from changeover.store.engine import Store
 from changeover.store.gateway_nodes import Identity
 from tests.store.conftest import shop
@@ -57,7 +57,7 @@ def summed(store: Store) -> Store:
     """A store in which the main machine summed a minute up."""
     own = [Sample("candidate", AT + second, requests=2) for second in range(60)]
     samples.write(store, "shop", own)
-    samples.rollup(store, "shop", now=clock.from_timestamp(AT + 200))
+    minutes.rollup(store, "shop", now=clock.from_timestamp(AT + 200))
     assert requests(store) == 120
     return store
 
@@ -114,7 +114,7 @@ def test_what_the_main_machine_measured_while_a_spare_led_is_summed_up(
     spare = [Sample("candidate", AT + second, gateway="edge-1", requests=2)
              for second in range(600)]
     samples.write(store, "shop", spare)
-    samples.rollup(store, "shop", now=clock.from_timestamp(AT + 700))
+    minutes.rollup(store, "shop", now=clock.from_timestamp(AT + 700))
     own = [Sample("candidate", AT + second, requests=3) for second in range(90, 600)]
     first = observer(store, tmp_path)
     first.unsaved.add(own, {})
@@ -140,19 +140,19 @@ def test_what_comes_while_minutes_are_summed_up_is_not_left_out(
     samples.write(store, "shop", [Sample("candidate", AT, requests=2)])
     late = [Sample("candidate", AT + 1, gateway="edge-1", requests=3)]
     found: list[int | None] = []
-    real = samples.write_in
+    real = minutes.write_in
 
     def meanwhile(session: Session, migration: str, rows: Sequence[Sample]) -> None:
         """Have the late second come after the others were read."""
         with monkeypatch.context() as patched:
-            patched.setattr(samples, "write_in", real)
+            patched.setattr(minutes, "write_in", real)
             samples.write(store, "shop", late)
         found.append(late_sums.sum_up(store, "shop", "edge-1", range(AT, AT + 60), waits=False))
         real(session, migration, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(samples, "write_in", meanwhile)
-        samples.rollup(store, "shop", now=clock.from_timestamp(AT + 100))
+        patched.setattr(minutes, "write_in", meanwhile)
+        minutes.rollup(store, "shop", now=clock.from_timestamp(AT + 100))
     assert found == [None] and requests(store) == 2
     assert late_sums.sum_up(store, "shop", "edge-1", range(AT, AT + 60)) == 1
     assert requests(store) == 5
@@ -160,10 +160,10 @@ def test_what_comes_while_minutes_are_summed_up_is_not_left_out(
 
 def test_minutes_of_many_gateways_are_summed_up_bit_by_bit(store: Store) -> None:
     """A minute at a time, and few gateways at a time: what is in memory is bounded."""
-    names = [f"edge-{number}" for number in range(samples.GATEWAYS_AT_ONCE + 5)]
+    names = [f"edge-{number}" for number in range(minutes.GATEWAYS_AT_ONCE + 5)]
     samples.write(store, "shop", [
         Sample("candidate", AT + 60 * minute, gateway=name, requests=1)
         for name in names for minute in range(3)])
-    written = samples.rollup(store, "shop", now=clock.from_timestamp(AT + 300))
+    written = minutes.rollup(store, "shop", now=clock.from_timestamp(AT + 300))
     assert written == 3 * len(names)
     assert requests(store, 180) == 3 * len(names)

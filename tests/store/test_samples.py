@@ -13,7 +13,7 @@ from changeover import clock
 from changeover.analysis.histogram import Histogram
 from changeover.analysis.window import GATEWAY, MAIN_GATEWAY, Measurements, Sample, combine
 from changeover.plan.procedures import RetentionSpec
-from changeover.store import gateway_seconds, samples, series
+from changeover.store import gateway_seconds, minutes, pruning, samples, series
 from changeover.store.engine import Store
 
 FIRST = 1_700_000_040
@@ -45,8 +45,8 @@ def test_minute_is_the_sum_of_its_seconds(store: Store) -> None:
     samples.write(store, "invoices", seconds)
     start = clock.from_timestamp(FIRST)
     end = start + timedelta(seconds=60)
-    assert samples.rollup(store, "invoices", now=end + timedelta(minutes=1)) == 1
-    samples.prune(store, "invoices", RetentionSpec(
+    assert minutes.rollup(store, "invoices", now=end + timedelta(minutes=1)) == 1
+    pruning.prune(store, "invoices", RetentionSpec(
         seconds=timedelta(0), minutes=timedelta(days=1)), now=end + timedelta(minutes=2))
     found = samples.window(store, "invoices", "candidate", start=start, end=end)
     assert found == combine(seconds, seconds=60)
@@ -62,7 +62,7 @@ def test_window_of_either_system_tells_what_the_gateway_refused(store: Store) ->
     end = start + timedelta(seconds=90)
     before = [samples.window(store, "invoices", name, start=start, end=end)
               for name in ("baseline", "candidate")]
-    assert samples.rollup(store, "invoices", now=end + timedelta(minutes=1))
+    assert minutes.rollup(store, "invoices", now=end + timedelta(minutes=1))
     for found in (*before, samples.window(store, "invoices", "candidate", start=start, end=end)):
         assert (found.arrived, found.refused) == (1800, {"http1.codec_error": 180})
         assert found.measure("refused_rate").value == pytest.approx(0.1)
@@ -89,8 +89,8 @@ def test_samples_of_two_gateways_add_up_in_their_minutes(store: Store) -> None:
     """A roll-up and what is pruned after it change no window; each gateway has its minutes."""
     samples.write(store, "invoices", BOTH)
     before = samples.window(store, "invoices", "candidate", start=START, end=END)
-    assert samples.rollup(store, "invoices", now=END + timedelta(minutes=1)) == 4
-    samples.prune(store, "invoices", RetentionSpec(
+    assert minutes.rollup(store, "invoices", now=END + timedelta(minutes=1)) == 4
+    pruning.prune(store, "invoices", RetentionSpec(
         seconds=timedelta(0), minutes=timedelta(days=1)), now=END + timedelta(minutes=2))
     assert gateway_seconds.recent(store, "invoices", since=START) == []
     assert samples.window(store, "invoices", "candidate", start=START, end=END) == before
@@ -99,8 +99,8 @@ def test_samples_of_two_gateways_add_up_in_their_minutes(store: Store) -> None:
 def test_minutes_of_every_gateway_are_pruned(store: Store) -> None:
     """What is older than its retention is gone, whoever measured it."""
     samples.write(store, "invoices", BOTH)
-    samples.rollup(store, "invoices", now=END + timedelta(minutes=1))
-    samples.prune(store, "invoices", RetentionSpec(
+    minutes.rollup(store, "invoices", now=END + timedelta(minutes=1))
+    pruning.prune(store, "invoices", RetentionSpec(
         seconds=timedelta(0), minutes=timedelta(0)), now=END + timedelta(minutes=2))
     found = samples.window(store, "invoices", "candidate", start=START, end=END)
     assert found == combine([], seconds=120)
@@ -121,7 +121,7 @@ def test_points_of_seconds_stay_seconds_after_their_minutes_were_summed_up(store
     samples.write(store, "invoices", [replace(SAMPLE, at=FIRST + n) for n in range(120)])
     span = {"start": START, "end": END, "points": 121}
     before = samples.series(store, "invoices", "candidate", **span)
-    samples.rollup(store, "invoices", now=END + timedelta(minutes=1))
+    minutes.rollup(store, "invoices", now=END + timedelta(minutes=1))
     assert samples.series(store, "invoices", "candidate", **span) == before
     assert {each.requests for each in before} == {SAMPLE.requests}
 
@@ -129,8 +129,8 @@ def test_points_of_seconds_stay_seconds_after_their_minutes_were_summed_up(store
 def test_points_of_a_short_time_long_ago_are_minutes(store: Store) -> None:
     """What is left of a rollback's minutes is shown, not an empty chart."""
     samples.write(store, "invoices", [replace(SAMPLE, at=FIRST + n) for n in range(120)])
-    samples.rollup(store, "invoices", now=END + timedelta(minutes=1))
-    samples.prune(store, "invoices", RetentionSpec(
+    minutes.rollup(store, "invoices", now=END + timedelta(minutes=1))
+    pruning.prune(store, "invoices", RetentionSpec(
         seconds=timedelta(0), minutes=timedelta(days=1)), now=END + timedelta(minutes=2))
     found = samples.series(store, "invoices", "candidate", start=START, end=END, points=121)
     assert [(each.at, each.resolution, each.requests) for each in found] == [
@@ -149,7 +149,7 @@ def test_reading_all_systems_looks_at_no_row_of_another_time(store: Store) -> No
     event.listen(Engine, "before_cursor_execute", explain)
     try:
         gateway_seconds.recent(store, "invoices", since=START)
-        samples.prune(store, "invoices", RetentionSpec(), now=END)
+        pruning.prune(store, "invoices", RetentionSpec(), now=END)
         series.oldest(store, "invoices")
     finally:
         event.remove(Engine, "before_cursor_execute", explain)
@@ -164,7 +164,7 @@ def test_window_of_a_segment_has_its_requests_only(store: Store, is_summed_up: b
     start = clock.from_timestamp(FIRST)
     end = start + timedelta(seconds=60)
     if is_summed_up:
-        assert samples.rollup(store, "invoices", now=end + timedelta(minutes=1)) == 1
+        assert minutes.rollup(store, "invoices", now=end + timedelta(minutes=1)) == 1
     found = samples.window(store, "invoices", "candidate", start=start, end=end, segment="beta")
     assert (found.requests, found.errors, found.statuses) == (180, {"reset": 60}, {"404": 120})
     assert found.measure("request_rate").value == 3

@@ -202,12 +202,12 @@ def test_a_name_belongs_to_one_home_at_a_time(fleet: Fleet) -> None:
 def test_a_later_minute_that_came_late_is_in_the_sums(fleet: Fleet) -> None:
     """A window reads minutes where there are any: a node's late seconds are among them."""
     from changeover.analysis.window import Sample
-    from changeover.store import late_sums, samples
+    from changeover.store import late_sums, minutes, samples
 
     at = int(clock.now().timestamp()) // 60 * 60 - 600
     own = [Sample("candidate", at + second, requests=2) for second in range(60)]
     samples.write(fleet.store, "bench", own)
-    samples.rollup(fleet.store, "bench", now=clock.from_timestamp(at + 200))
+    minutes.rollup(fleet.store, "bench", now=clock.from_timestamp(at + 200))
     late = [Sample("candidate", at + second, gateway="edge-1", requests=3) for second in range(30)]
     samples.write(fleet.store, "bench", late)
 

@@ -18,7 +18,7 @@ from changeover.domain.routing import Change, Mode
 from changeover.errors import InvalidInput
 from changeover.plan.procedures import RetentionSpec
 from changeover.plan.triggers import TriggerAction
-from changeover.store import cutovers, firings, plans, rollbacks, routing, samples
+from changeover.store import cutovers, firings, minutes, plans, pruning, rollbacks, routing, samples
 from changeover.store.engine import Store
 from reports import as_json, charts, evidence, render, tables
 from reports.model import Asked, ReportData
@@ -135,7 +135,7 @@ def test_next_cutover_does_not_change_the_report_of_the_one_before(story: Cutove
 def test_rollups_do_not_change_the_charts_of_a_short_cutover(story: CutoverStory) -> None:
     """Minutes rolled up meanwhile neither double requests nor make peaks in the charts."""
     before = report_of(story.promoted())
-    samples.rollup(story.store, story.migration, now=story.now + timedelta(minutes=2))
+    minutes.rollup(story.store, story.migration, now=story.now + timedelta(minutes=2))
     after = report_of(story)
     assert (after.series, after.outage) == (before.series, before.outage)
     assert [f.window.requests for f in after.figures] == [f.window.requests for f in before.figures]
@@ -145,9 +145,9 @@ def test_report_after_retention_is_made_of_minutes(story: CutoverStory) -> None:
     """When the seconds are gone, charts have a point per minute and the rates stay the same."""
     story.promoted().live(60)
     later = story.now + timedelta(days=2)
-    samples.rollup(story.store, story.migration, now=later)
+    minutes.rollup(story.store, story.migration, now=later)
     retention = RetentionSpec(seconds=timedelta(hours=1), minutes=timedelta(days=9))
-    samples.prune(story.store, story.migration, retention, now=later)
+    pruning.prune(story.store, story.migration, retention, now=later)
     data = evidence.collect(story.store, story.plan, 1, now=later)
     assert data.outage.resolution_seconds == 60
     assert {point.seconds for point in data.series["baseline"][:-1]} == {60}
