@@ -45,8 +45,9 @@ from changeover.store.upserts import chunks
 
 PRUNED_AT_ONCE = 2_000
 """Rows that one transaction deletes: nobody else waits for long."""
-CLOSED_AT_ONCE = 240
-"""Minutes that one call closes; the rest is left to the next time."""
+CLOSED_AT_ONCE, CLOSED_ROWS = 240, 200_000
+"""Minutes that one call closes, and rows of seconds after which it closes no more: of hundreds of
+nodes a minute has tens of thousands. The rest is left to the next time."""
 
 
 def prune(store: Store, migration: str, retention: RetentionSpec, *, now: datetime) -> int:
@@ -64,8 +65,12 @@ def prune(store: Store, migration: str, retention: RetentionSpec, *, now: dateti
     deleted = _close(store, migration, seconds_before)
     deleted += _delete(store, migration, (SHADOW,), SECOND, seconds_before)
     deleted += _delete(store, migration, SAMPLED, MINUTE, minutes_before)
+    with store.read() as session:
+        oldest = first_from(session, migration, MINUTE, 0, of=MEASURED)
+    # a minute that is stored and has no mask would count a late second again
+    masks_before = minutes_before if oldest is None else min(minutes_before, oldest)
     old = (MinuteSecondsRow.migration == migration, MinuteSecondsRow.system.in_(MEASURED),
-           MinuteSecondsRow.at < minutes_before)
+           MinuteSecondsRow.at < masks_before)
     delete_oldest(store, MinuteSecondsRow, MinuteSecondsRow.at, old, most=PRUNED_AT_ONCE)
     # an hour that began before holds minutes that are kept
     return deleted + _delete(store, migration, SAMPLED, HOUR, minutes_before - HOUR)
@@ -88,6 +93,8 @@ def _close(store: Store, migration: str, before: int) -> int:
         if first is None or first // MINUTE * MINUTE + MINUTE > before:
             break
         deleted += _close_minute(store, migration, first // MINUTE * MINUTE)
+        if deleted >= CLOSED_ROWS:
+            break
     return deleted
 
 
