@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from changeover.store.engine import Store
 from tests.support.sums import GATEWAYS, Ledger, Operation, operations
@@ -23,6 +23,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
+@settings(max_examples=20)  # each takes a second of CPU
 @given(asked=operations)
 def test_sums_are_plain_sums_in_any_order(database: Store, asked: list[Operation]) -> None:
     """Nothing counts twice at any moment, and everything once in the end."""
