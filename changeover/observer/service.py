@@ -119,9 +119,7 @@ class Observer:
         self._began, self._must_reopen = int(time.time()), False
 
     def run(self) -> None:
-        """Observe until `stop` is set."""
-        # before all threads: they find what was known before the restart
-        self.log.run("start", self._restore)
+        """Observe until `stop` is set; `restore` comes before it."""
         parts: list[tuple[str, Callable[[], None]]] = [
             *((f"probe of {name}", partial(self._probe, str(name))) for name in System),
             *((f"source {name}", partial(self.sources.watch, name, self.stop))
@@ -358,11 +356,15 @@ class Observer:
     def _watch_baseline(self) -> None:
         self.traffic.restorer.watch(self.stop, lambda: self.traffic.needs_the_baseline)
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
         """After a restart, continue where the observer before stopped.
 
         What was measured comes from the store, the seconds since from the access log, which is
-        read from the saved place on.
+        read from the saved place on. All threads come later: they find what was known before.
+
+        Raises:
+            StoreError: The store cannot be read. Tried again, some would count twice: another
+                observer must be made.
         """
         self.nodes.restore(self._accumulator.newest)
         restart = Restart(self.site, self.watch, self.memory, self.acting, self._began)
