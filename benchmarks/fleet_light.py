@@ -80,9 +80,9 @@ class Light:
 
     def listen(self) -> psycopg.Connection[Any]:
         """Return a new connection that hears of changes."""
-        self.listens = psycopg.connect(self._address, autocommit=True)
-        self.listens.execute("LISTEN changeover_routing")
-        return self.listens
+        found = psycopg.connect(self._address, autocommit=True)
+        found.execute("LISTEN changeover_routing")
+        return found
 
     def step(self, number: int) -> None:
         """Send a second, a sign of life, and in every other one the sums by bucket."""
@@ -137,7 +137,8 @@ def listen(nodes: Sequence[Light], is_over: threading.Event) -> None:
             except psycopg.Error:
                 heard = True  # cut: what came before it listens again is asked for, as nodes do
                 selector.unregister(key.fd)
-                selector.register(key.data.listen().fileno(), selectors.EVENT_READ, key.data)
+                key.data.listens = key.data.listen()
+                selector.register(key.data.listens.fileno(), selectors.EVENT_READ, key.data)
             if heard:
                 key.data.follow()
 

@@ -1,4 +1,4 @@
-"""HTTP/2: what a system sends, cut at its GOAWAY frames. Pure.
+"""HTTP/2 towards a system: its beginning, and what the system sends, cut at its GOAWAY. Pure.
 
 h2 takes no frame after GOAWAY, while a system that ends a connection in good order (after so many
 requests, or to restart) still answers what it has.
@@ -8,9 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from h2.connection import H2Connection
+from h2.settings import SettingCodes, Settings
+
 LARGEST_FRAME = 1 << 14
 """Bytes of a frame's payload that we allow in our settings."""
 _HEAD, _GOAWAY = 9, 7
+_LARGEST_WINDOW, _INITIAL_WINDOW = (1 << 31) - 1, 65_535
+
+
+def begin(frames: H2Connection) -> None:
+    """Begin a client's connection, with windows in which any answer fits."""
+    frames.local_settings = Settings(client=True, initial_values={
+        SettingCodes.INITIAL_WINDOW_SIZE: _LARGEST_WINDOW, SettingCodes.ENABLE_PUSH: 0,
+        SettingCodes.MAX_FRAME_SIZE: LARGEST_FRAME})
+    frames.initiate_connection()
+    frames.increment_flow_control_window(_LARGEST_WINDOW - _INITIAL_WINDOW)
 
 
 class Frames:

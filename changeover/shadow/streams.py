@@ -15,13 +15,10 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
-from h2.settings import SettingCodes, Settings
 
-from changeover.shadow.goodbye import LARGEST_FRAME, Frames
+from changeover.shadow.goodbye import Frames, begin
 from changeover.shadow.wire import Broke, Invalid, Received, Sent, as_bytes
 
-_LARGEST_WINDOW = (1 << 31) - 1
-_INITIAL_WINDOW = 65_535
 _GRPC = "application/grpc"
 
 
@@ -98,11 +95,7 @@ class Http2(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin HTTP/2, with windows in which any answer fits."""
         self._transport = cast("asyncio.Transport", transport)
-        self._frames.local_settings = Settings(client=True, initial_values={
-            SettingCodes.INITIAL_WINDOW_SIZE: _LARGEST_WINDOW, SettingCodes.ENABLE_PUSH: 0,
-            SettingCodes.MAX_FRAME_SIZE: LARGEST_FRAME})
-        self._frames.initiate_connection()
-        self._frames.increment_flow_control_window(_LARGEST_WINDOW - _INITIAL_WINDOW)
+        begin(self._frames)
         self._flush()
 
     def data_received(self, data: bytes) -> None:

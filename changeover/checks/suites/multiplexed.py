@@ -16,17 +16,14 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
-from h2.settings import SettingCodes, Settings
 
 from changeover.plan.load_requests import Asked
-from changeover.shadow.goodbye import LARGEST_FRAME, Frames
+from changeover.shadow.goodbye import Frames, begin
 from changeover.shadow.wire import Invalid, Refused
 
 STREAMS = 100
 """Requests at a time on one connection; fewer where the system says so."""
 CONNECT_SECONDS = 10.0
-_LARGEST_WINDOW = (1 << 31) - 1
-_INITIAL_WINDOW = 65_535
 _KEPT = 1024
 """Bytes of an answer's body that are kept: enough for gRPC's health."""
 
@@ -138,11 +135,7 @@ class Multiplexed(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin HTTP/2, with windows in which any answer fits."""
         self._transport = cast("asyncio.Transport", transport)
-        self._frames.local_settings = Settings(client=True, initial_values={
-            SettingCodes.INITIAL_WINDOW_SIZE: _LARGEST_WINDOW, SettingCodes.ENABLE_PUSH: 0,
-            SettingCodes.MAX_FRAME_SIZE: LARGEST_FRAME})
-        self._frames.initiate_connection()
-        self._frames.increment_flow_control_window(_LARGEST_WINDOW - _INITIAL_WINDOW)
+        begin(self._frames)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
