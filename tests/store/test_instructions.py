@@ -176,15 +176,24 @@ def test_a_stage_that_was_entered_just_before_is_left_all_the_same(
     assert leaving_out.leave_out(store, cutover.id, LATER, now=NOW)
 
 
-def test_nothing_can_be_said_to_a_cutover_that_was_rolled_back_or_ended(
+def test_nothing_can_be_said_to_a_cutover_that_was_rolled_back(
     store: Store, cutover: Cutover
 ) -> None:
-    """A rollback always comes first."""
+    """A rollback always comes first; it did not stop where it was."""
     back = Change(mode=Mode.EMERGENCY_ROLLBACK)
     for change in (Change(mode=Mode.GRADUAL, weight=100), back):
         routing.change(store, "shop", change, Author("test", "test"), now=NOW)
     with pytest.raises(StaleEpoch, match="a rollback came first"):
         instructions.pause(store, given(InstructionKind.PAUSE, HOUR))
+    with pytest.raises(StaleEpoch, match="a rollback came first"):
+        cutovers.finish(store, cutover.id, CutoverStatus.STOPPED, outcome="", now=NOW)
+    cutovers.finish(store, cutover.id, CutoverStatus.ROLLED_BACK, outcome="", now=NOW)
+    with pytest.raises(Refused, match="is rolled_back"):
+        instructions.pause(store, given(InstructionKind.PAUSE, HOUR))
+
+
+def test_nothing_can_be_said_to_a_cutover_that_has_ended(store: Store, cutover: Cutover) -> None:
+    """It was stopped where it was."""
     cutovers.finish(store, cutover.id, CutoverStatus.STOPPED, outcome="", now=NOW)
     with pytest.raises(Refused, match="is stopped"):
         instructions.pause(store, given(InstructionKind.PAUSE, HOUR))
