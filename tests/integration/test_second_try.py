@@ -80,9 +80,10 @@ def test_one_that_passes_alone_is_flaky_and_fails_nothing(tmp_path: Path) -> Non
 
 
 def test_one_that_fails_alone_too_fails_the_run(tmp_path: Path) -> None:
-    """The flaky one beside it is named all the same."""
+    """The flaky one of the same file is named all the same; both had their try together."""
     done = run(tmp_path, "fine or busy or broken")
     assert done.returncode == 1
+    assert done.stdout.count("now alone:") == 1
     assert "flaky: test_suite.py::test_busy" in done.stdout
     assert "FAILED test_suite.py::test_broken" in done.stdout
     assert "1 failed, 2 passed" in last(done)
@@ -127,4 +128,4 @@ def test_a_second_try_is_never_skipped_for_want_of_time(
     (tmp_path / "test_it.py").write_text("def test_broken():\n    assert False\n")
     for name, value in {**ENVIRONMENT, in_time.BEGAN: "1"}.items():
         monkeypatch.setenv(name, value)
-    assert not second_try._tried(["test_it.py::test_broken"], tmp_path)
+    assert second_try._failing(["test_it.py::test_broken"], tmp_path)

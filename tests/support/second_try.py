@@ -4,10 +4,10 @@ As a pytest plugin it notes how a run ended, in pytest's own cache. As a command
 
     python -m tests.support.second_try
 
-it runs each test that failed once more, alone and in a fresh process, and prints both results. It
-ends with 0 when all of them pass now; they are listed as `flaky` then. Tests of a file that failed
-while they were set up have one reason, what they share, and so one try. Without a second try fail:
-tests that start no process, files that cannot be collected, a run that was interrupted.
+it runs what failed once more, a file at a time, with nothing beside it and in a fresh process, and
+prints both results. It ends with 0 when all of them pass now; they are listed as `flaky` then. The
+tests of a file share what takes long to start, a whole site, and so one try. Without a second try
+fail: tests that start no process, files that cannot be collected, a run that was interrupted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KEY = "changeover/run"
 PROCESSES = "integration"
 """The marker of tests that start processes."""
 MOST = 20
-"""More tries than this are no busy machine."""
+"""More files, or tests that failed for reasons of their own, than this are no busy machine."""
 BEGAN = time.time()
 """When this process began, nearly: the plugin is loaded before tests are collected."""
 
@@ -76,12 +76,17 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _tried(nodes: list[str], root: Path) -> bool:
-    """Run one test alone, or those of one file that share what failed; whether they pass."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *nodes]
+def _failing(nodes: list[str], root: Path) -> set[str]:
+    """Run tests of one file with nothing beside them; return those that fail again."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", *nodes]
     # skipped for want of time it would pass
     unhurried = {name: value for name, value in os.environ.items() if name != BEGAN_AT}
-    return subprocess.run(command, cwd=root, env=unhurried, check=False).returncode == 0
+    if subprocess.run(command, cwd=root, env=unhurried, check=False).returncode == 0:
+        return set()
+    run = _result(root)
+    noted = {node for each in run["again"] for node in each} if run else set()
+    # none of them: the file cannot be collected, or the run was ended
+    return noted.intersection(nodes) or set(nodes)
 
 
 def _result(root: Path) -> Run | None:
@@ -93,6 +98,13 @@ def _result(root: Path) -> Run | None:
         return None
     path.unlink()
     return found
+
+
+def _by_file(reasons: list[list[str]]) -> list[list[str]]:
+    files: dict[str, list[str]] = {}
+    for nodes in reasons:
+        files.setdefault(nodes[0].partition("::")[0], []).extend(nodes)
+    return list(files.values())
 
 
 def main(root: Path) -> Literal[0, 1]:
@@ -108,9 +120,11 @@ def main(root: Path) -> Literal[0, 1]:
     began = time.time()
     flaky: list[str] = []
     failed: list[str] = []
-    for nodes in run["again"]:
+    for nodes in _by_file(run["again"]):
         _say(f"\nfailed beside others, now alone: {' '.join(nodes)}")
-        (flaky if _tried(nodes, root) else failed).extend(nodes)
+        still = _failing(nodes, root)
+        failed.extend(node for node in nodes if node in still)
+        flaky.extend(node for node in nodes if node not in still)
     for node in flaky:
         _say(f"flaky: {node}: failed beside others, passed alone")
     for node in failed:
