@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from changeover.domain.routing import System
-from changeover.gateway.accesslog import Entry, Tailer, classify, meant_for
+from changeover.gateway.accesslog import Entry, classify, meant_for
+from changeover.gateway.tailer import Tailer
 from changeover.site.home import Home
 from changeover.store import firings, report_files, rollbacks
 from changeover.store.engine import Store

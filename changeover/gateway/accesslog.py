@@ -1,14 +1,12 @@
-"""The access log: parsing its lines, deciding whose failure a request was, following the file."""
+"""The access log: parsing its lines, deciding whose failure a request was."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,7 +14,6 @@ import orjson
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, System
 from changeover.gateway.envoy import body_limit, choice, grpc, hop, streams, subsets
-from changeover.gateway.envoy.synthetic import SYNTHETIC
 from changeover.plan.statuses import GRPC_STATUSES
 
 _CUT_SHORT = frozenset({"UT", "SI", "UC", "UR", "LR", "UPE", "DT"})
@@ -289,112 +286,3 @@ def _error_of(entry: Entry) -> ErrorClass:
         if entry.flags & flags:
             return error
     return ErrorClass.STATUS_5XX if entry.status >= 500 else ErrorClass.NO_ANSWER
-
-
-class Tailer:
-    """Follows the access log over rotations; reads whole lines only.
-
-    `position` (inode, offset) can be saved and passed in again, so that a restart goes on there.
-    `leaves_out` says which long connections are no evidence: the gateway itself ended them.
-    """
-
-    def __init__(
-        self, path: Path, hosts: dict[str, System], *, position: tuple[int, int] | None = None,
-        leaves_out: Callable[[Entry], bool] | None = None,
-    ) -> None:
-        self.path, self._aside = path, path.with_suffix(".log.1")
-        self._leaves_out = leaves_out
-        self._hosts = hosts
-        self.unreadable = 0
-        """Lines so far that are no request that can be counted: cut, or written by others."""
-        self._inode, self._offset = position or (0, 0)
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """(inode, offset) up to which lines were read."""
-        return self._inode, self._offset
-
-    def read(self, limit: int = 8 << 20) -> list[Entry]:
-        """Return the entries written since the last call, at most `limit` bytes of them.
-
-        A file that was replaced is read to its end first when it still lies beside the new one.
-        """
-        entries: list[Entry] = []
-        for path in self._files():
-            entries += self._read_file(path, limit)
-            if path == self._aside and self._is_unread(path):
-                break  # the new file only when the old one is read to its end
-        return entries
-
-    def read_on(self, limit: int) -> list[Entry]:
-        """Return the entries of the next `limit` bytes of the file being read, and of no other."""
-        files = self._files()
-        return self._read_file(files[0], limit) if files else []
-
-    def is_behind(self, within: int = 1 << 20) -> bool:
-        """Whether more than `within` bytes are not read yet: after a pause, or in an old file."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return False
-        return status.st_ino != self._inode or status.st_size - self._offset > within
-
-    def rotate(self, max_bytes: int) -> bool:
-        """Move a file larger than `max_bytes` aside; True when Envoy must reopen its log."""
-        try:
-            if self.path.stat().st_size <= max_bytes:
-                return False
-        except FileNotFoundError:
-            return False
-        self.path.replace(self._aside)
-        return True
-
-    def _files(self) -> list[Path]:
-        """Return the file being read when it was moved aside, then the present one."""
-        aside, present = _inode(self._aside), _inode(self.path)
-        files = []
-        if aside is not None and aside == self._inode != present:
-            files.append(self._aside)
-        # Between the rotation and Envoy's reopening there is no file of the first name yet.
-        if present is not None:
-            files.append(self.path)
-        return files
-
-    def _is_unread(self, path: Path) -> bool:
-        """Whether whole lines of the file being read are left; a last half line does not count."""
-        with path.open("rb") as file:
-            file.seek(self._offset)
-            return b"\n" in file.read(1 << 16)
-
-    def _read_file(self, path: Path, limit: int) -> list[Entry]:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            # Another file, or the same one emptied by somebody: it is read from its beginning.
-            if status.st_ino != self._inode or status.st_size < self._offset:
-                self._inode, self._offset = status.st_ino, 0
-            file.seek(self._offset)
-            chunk = file.read(limit)
-        # Envoy may be in the middle of the last line; the next read gets it as a whole.
-        whole = chunk[: chunk.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        entries = []
-        for line in whole_lines(whole):
-            entry = parse_line(line, self._hosts)
-            if entry is None:
-                self.unreadable += 1
-            # everything that is measured begins here: what is left out here is in no metric
-            elif not (entry.route.endswith(SYNTHETIC) or self._is_left_out(entry)):
-                entries.append(entry)
-        return entries
-
-
-    def _is_left_out(self, entry: Entry) -> bool:
-        is_asked = entry.long_connection is not None and self._leaves_out is not None
-        return is_asked and self._leaves_out is not None and self._leaves_out(entry)
-
-
-def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None

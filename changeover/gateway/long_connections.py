@@ -70,15 +70,12 @@ def ended_in(gateway: Gateway, epoch: int, grace: timedelta) -> int:
 
 
 def _of_log(path: Path, hops: Mapping[str, Hop], grace: timedelta) -> int:
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return 0
     found = 0
-    for line in whole_lines(text):
-        # nearly all lines are of other requests
-        if not any(mark in line for mark in (b"_streams_", b"_calls_")):
-            continue
-        if (entry := parse_line(line, {})) is not None:
-            found += was_ended(entry, hops, grace)
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for text in file:
+            # nearly all lines are of other requests
+            if not any(mark in text for mark in (b"_streams_", b"_calls_")):
+                continue
+            entries = [parse_line(line, {}) for line in whole_lines(text)]
+            found += sum(entry is not None and was_ended(entry, hops, grace) for entry in entries)
     return found

@@ -9,16 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
-from changeover.errors import Unreachable
-from changeover.gateway.accesslog import Entry, Tailer
-from changeover.gateway.hosts import hosts_of
-from changeover.gateway.long_connections import was_ended
+from changeover.gateway.accesslog import Entry
 from changeover.node.card import Card
 from changeover.node.judging import Judging
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.late import Late
-from changeover.observer.position import Position, earlier
+from changeover.observer.log_reading import LogReading
 from changeover.observer.seconds import Seconds
 from changeover.observer.slice_log import SliceLog
 from changeover.observer.throttle import Throttle
@@ -32,7 +30,6 @@ SECOND_SETTLES = 0.35
 """A second is summed this long after its end, when Envoy has flushed its log."""
 ALL_SECONDS = 1 << 30
 SLICES_SECONDS = 1.9
-LOG_LIMIT_BYTES = 64 << 20
 
 
 class Measuring:
@@ -48,52 +45,34 @@ class Measuring:
         self._site, self._card, self._judging = site, card, judging
         self._name = site.gateway.name
         files = site.gateway.files
-        self._position = Position(files.root / "node.json")
         self._unsaved, self.slices = Unsaved(), SliceLog(site)
-        place, first = self._position.read()
-        self._tailer = Tailer(
-            files.access_log, hosts_of(site.plan), position=earlier(place, self.slices.place),
-            leaves_out=lambda entry: was_ended(
-                entry, site.gateway.hops(), site.plan.rollback.grace))
-        # a clock that was set back since must not leave out what comes now
-        first = min(first, int(time.time()))
+        self._access_log = LogReading(site, self.slices, files.root / "node.json")
         self._accumulator = Accumulator(
-            first=first, subsets=subsets_read(site.plan), gateway=self._name)
+            first=self._access_log.first, subsets=subsets_read(site.plan), gateway=self._name)
         self._seconds, self._throttle = Seconds(), Throttle()
-        self._must_reopen, self._summed = False, 0
+        self._summed = 0
         self._late = Late(site, files.root / "late.json")
         self.is_new = threading.Event()
         """Set when there is something to send."""
 
     def tick(self) -> None:
         """Read what Envoy wrote, and sum the seconds that are complete."""
-        self._read_log()
+        self._access_log.read(self._count)
+        self._access_log.reach(self._is_stored)
         complete = int(time.time() - SECOND_SETTLES)
         # after a pause: no further than the log was read
-        read_to = self._accumulator.newest - 1 if self._tailer.is_behind() else complete
+        read_to = self._accumulator.newest - 1 if self._access_log.is_behind else complete
         due = self._seconds.due(complete, read_to=read_to, most=ALL_SECONDS)
         if due.set_back_to is not None:
             self._set_back(due.set_back_to)
         if due.seconds:
             self._sum(due.seconds.stop)
-        self._rotate()
+        self._access_log.rotate()
 
-    def _read_log(self) -> None:
-        unreadable = self._tailer.unreadable
-        if known := self.slices.bytes_known(self._tailer.position):
-            self._count(self._tailer.read_on(known))  # after a restart: samples only
-        entries = self._tailer.read()
-        self._count(entries)
-        self._judging.read(entries)
-        self.slices.add(entries, self._tailer.position)
-        if lost := self._tailer.unreadable - unreadable:
-            LOG.warning("lines of the access log that cannot be read: %d", lost)
-        if not self._tailer.is_behind():
-            self._position.reach(int(time.time()), self._tailer.position, self._is_stored)
-
-    def _count(self, entries: list[Entry]) -> None:
+    def _count(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self._accumulator.add(entry)
+        self._judging.read(entries)
 
     def _is_stored(self, second: int) -> bool:
         return second < self._seconds.judged and not self._unsaved.has_until(second)
@@ -110,17 +89,7 @@ class Measuring:
         self._sum(self._accumulator.newest + 1)
         self._accumulator.set_back(to)
         self._judging.set_back(to)
-        self._position.set_back()
-
-    def _rotate(self) -> None:
-        if self._throttle.is_due("rotation", 60) and self._tailer.rotate(LOG_LIMIT_BYTES):
-            self._must_reopen = True
-        if self._must_reopen:
-            try:
-                self._site.gateway.admin.reopen_logs()
-            except Unreachable:
-                return  # an Envoy that starts opens a new one by itself
-            self._must_reopen = False
+        self._access_log.set_back()
 
     def save(self) -> None:
         """Send what is not in the store yet; what could not be sent stays.
@@ -141,7 +110,8 @@ class Measuring:
         Raises:
             StoreError: The store cannot be written; the next start reads them from the log.
         """
-        self._read_log()
+        self._access_log.read(self._count)
+        self._access_log.reach(self._is_stored)
         self._sum(int(time.time()) + 1)
         self.save()
         self.slices.save()

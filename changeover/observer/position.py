@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from changeover.errors import EnvironmentProblem
+from changeover.gateway.tailer import Place
 from changeover.machine.files import write_atomically
-from changeover.observer.slicing import Place
 
 LAG_SECONDS = 5
 """A position is saved this long after it was reached, when late lines are stored as well."""
@@ -31,20 +31,27 @@ class Position:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._reached: deque[tuple[int, tuple[int, int]]] = deque()
-        self._saved: tuple[int, tuple[int, int]] = (0, (-1, -1))
+        self._reached: deque[tuple[int, Place]] = deque()
+        self._saved: tuple[int, Place] = (0, (-1, -1))
 
-    def read(self) -> tuple[tuple[int, int] | None, int]:
+    @property
+    def place(self) -> Place:
+        """The place that is saved; of no file before it was read or written."""
+        return self._saved[1]
+
+    def read(self) -> tuple[Place | None, int]:
         """Return ((inode, offset), first second to count), or (None, 0) at the first start."""
         try:
             found = json.loads(self._path.read_text())
-            return (int(found["inode"]), int(found["offset"])), int(found["first"])
+            first, place = int(found["first"]), (int(found["inode"]), int(found["offset"]))
+            self._saved = first - 1, place
+            return place, first
         # the first start, or a file that a full disk cut short
         except (OSError, ValueError, KeyError, TypeError):
             return None, 0
 
     def reach(
-        self, second: int, place: tuple[int, int], is_stored: Callable[[int], bool]
+        self, second: int, place: Place, is_stored: Callable[[int], bool]
     ) -> None:
         """Note that the log was read to `place` in `second`; save what is old and stored.
 
@@ -65,7 +72,7 @@ class Position:
         if passed is not None and self._is_news(*passed):
             self._write(*passed)
 
-    def _is_news(self, second: int, place: tuple[int, int]) -> bool:
+    def _is_news(self, second: int, place: Place) -> bool:
         # what the file says of an earlier second at the same place stays true
         saved_second, saved_place = self._saved
         return place != saved_place or not 0 <= second - saved_second < SAME_PLACE_SECONDS
@@ -74,19 +81,9 @@ class Position:
         """Forget what was reached: the clock was set back, and its seconds come again."""
         self._reached.clear()
 
-    def _write(self, second: int, place: tuple[int, int]) -> None:
+    def _write(self, second: int, place: Place) -> None:
         content = {"first": second + 1, "inode": place[0], "offset": place[1]}
         # an older position only means that more is read again
         with contextlib.suppress(EnvironmentProblem):
             write_atomically(self._path, json.dumps(content))
             self._saved = second, place
-
-
-def earlier(samples: Place | None, sums: Place | None) -> Place | None:
-    """Return where to read the log from, so that samples and sums by bucket miss nothing.
-
-    What is read again is counted once only, in both.
-    """
-    if sums is None or samples is None:
-        return samples or (sums and (sums[0], 0))
-    return min(samples, sums) if samples[0] == sums[0] else samples

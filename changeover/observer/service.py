@@ -20,9 +20,7 @@ from changeover.analysis.window import MAIN_GATEWAY, SHADOW, Sample
 from changeover.domain.messages import Severity
 from changeover.domain.routing import System
 from changeover.errors import ChangeoverError, StoreError
-from changeover.gateway.accesslog import Entry, Tailer
-from changeover.gateway.hosts import hosts_of
-from changeover.gateway.long_connections import was_ended
+from changeover.gateway.accesslog import Entry
 from changeover.observer import leading, main_gateway, telling
 from changeover.observer.accumulate import Accumulator
 from changeover.observer.acting import Acting
@@ -32,10 +30,10 @@ from changeover.observer.evidence import TriggerEvidence
 from changeover.observer.fast_watch import FastWatch
 from changeover.observer.following import announce_left_behind
 from changeover.observer.late import Late
+from changeover.observer.log_reading import LogReading
 from changeover.observer.nodes import Nodes
 from changeover.observer.own_moves import NodesMoves
 from changeover.observer.polling import SourcePolls
-from changeover.observer.position import Position, earlier
 from changeover.observer.probes import ProcessMeter, probe_every_second
 from changeover.observer.restarting import Restart
 from changeover.observer.seconds import Seconds
@@ -63,7 +61,6 @@ COMPARISONS_ARRIVE = 15
 """Seconds in which comparisons and outcomes of a request are stored; only gates see later ones."""
 CONSOLE_LISTENS = timedelta(seconds=20)
 """How long after the console's last sign of life (every 5 s) outcomes are expected."""
-LOG_LIMIT_BYTES = 64 << 20
 
 
 class Observer:
@@ -95,28 +92,22 @@ class Observer:
         self.unsaved, self._late = Unsaved(), Late(site, site.home.gateway_files.root / "late.json")
         self.acting = Acting(self.traffic, self.unsaved, self.log)
         self.memory, self._lock = TriggerMemory(site), threading.Lock()
-        self._position = Position(site.home.gateway_files.root / "observer.json")
-        place, first = self._position.read()
         self.slices = SliceLog(site)
         self.nodes = Nodes(site, self.traffic.notices, memory=self.watch.memory_seconds)
         self.nodes_moves = NodesMoves(site, self.traffic)
         self.evidence = TriggerEvidence(
             site, self.traffic, self.slices, lambda: self.nodes.has_any)
-        self._tailer = Tailer(
-            site.home.gateway_files.access_log, hosts_of(self.plan),
-            position=earlier(place, self.slices.place),
-            leaves_out=lambda entry: was_ended(
-                entry, site.gateway.hops(), self.plan.rollback.grace))
-        # a clock that was set back since must not leave out what comes now
-        first = min(first, int(time.time()))
+        self._access_log = LogReading(
+            site, self.slices, site.home.gateway_files.root / "observer.json")
         self._accumulator = Accumulator(
-            first=first, subsets=subsets_read(self.plan), gateway=site.gateway.name)
+            first=self._access_log.first, subsets=subsets_read(self.plan),
+            gateway=site.gateway.name)
         self._meters = {
             str(name): ProcessMeter(self.plan.system(name), partial(self._pid_of, str(name)))
             for name in System
         }
         self._seconds, self._metered, self._summed = Seconds(), 0, 0
-        self._began, self._must_reopen = int(time.time()), False
+        self._began = int(time.time())
 
     def run(self) -> None:
         """Observe until `stop` is set; `restore` comes before it."""
@@ -158,22 +149,17 @@ class Observer:
             self.store, self.site.migration))
 
     def _read_log(self) -> None:
-        unreadable = self._tailer.unreadable
-        if known := self.slices.bytes_known(self._tailer.position):
-            self._count(self._tailer.read_on(known))  # after a restart: samples only
-        entries = self._tailer.read()
-        self._count(entries)
-        self.slices.add(entries, self._tailer.position,
-                        is_withholding=self.back_pressure.is_withholding)
-        if lost := self._tailer.unreadable - unreadable:
-            LOG.warning("lines of the access log that cannot be read: %d", lost)
-            self.traffic.notices.put(
-                Severity.WARNING, f"requests of {self.site.migration} are in no metric",
+        lost = self._access_log.read(
+            self._count, is_withholding=self.back_pressure.is_withholding)
+        if lost:
+            self._tell_uncounted(
                 f"{lost} lines of the gateway's access log are cut or cannot be read. Check for a "
-                f"full disk, and whether something else writes to {self._tailer.path}")
-        # a position is of a moment at which all lines of the second were read
-        if not self._tailer.is_behind():
-            self._position.reach(int(time.time()), self._tailer.position, self._is_stored)
+                f"full disk, and whether something else writes to {self._access_log.path}")
+        self._access_log.reach(self._is_stored)
+
+    def _tell_uncounted(self, what: str) -> None:
+        self.traffic.notices.put(
+            Severity.WARNING, f"requests of {self.site.migration} are in no metric", what)
 
     def _count(self, entries: Sequence[Entry]) -> None:
         with self._lock:
@@ -202,7 +188,7 @@ class Observer:
             self.acting.act(TriggerAction.ROLLBACK, fast)
         complete = self.nodes.complete(int(time.time() - SECOND_SETTLES))
         # after a pause: no further than the log was read
-        read_to = self._accumulator.newest - 1 if self._tailer.is_behind() else complete
+        read_to = self._accumulator.newest - 1 if self._access_log.is_behind else complete
         due = self._seconds.due(complete, read_to=read_to, most=self.watch.replay_seconds)
         if due.set_back_to is not None:
             self._set_back(due.set_back_to)
@@ -231,7 +217,7 @@ class Observer:
         with self._lock:
             self.unsaved.add(self._accumulator.pop_changed(self._accumulator.newest + 1), {})
             self._accumulator.set_back(to)
-        self._position.set_back()
+        self._access_log.set_back()
         self.nodes.set_back(to)
         self.watch.set_back(to)
 
@@ -261,12 +247,11 @@ class Observer:
                     )
 
     def _rotate(self) -> None:
-        if self.throttle.is_due("rotation", 60) and self._tailer.rotate(LOG_LIMIT_BYTES):
-            self._must_reopen = True
-        # Retried at every tick: until Envoy has opened a new log it writes to the moved one.
-        if self._must_reopen:
-            self.site.gateway.admin.reopen_logs()
-            self._must_reopen = False
+        if lost := self._access_log.rotate():
+            self._tell_uncounted(
+                f"{lost} bytes of the gateway's access log went before they were read: they came "
+                "faster than this machine can read for longer than the log may grow. Give the "
+                "observer more CPU")
 
     def _probe(self, system: str) -> None:
         def report(second: int, is_up: bool) -> None:

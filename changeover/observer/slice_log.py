@@ -17,7 +17,8 @@ from changeover.domain.routing import ON_USERS
 from changeover.domain.slices import LogPlace, SlowBound
 from changeover.errors import StoreError
 from changeover.gateway.accesslog import Entry, classify
-from changeover.observer.slicing import Place, Slicer
+from changeover.gateway.tailer import Place
+from changeover.observer.slicing import Slicer
 from changeover.observer.tally import Tally
 from changeover.observer.throttle import Throttle
 from changeover.plan.conditions import CheckSpec
@@ -50,6 +51,8 @@ class SliceLog:
         self._lock = threading.Lock()
         self._unsaved: dict[tuple[int, int], Slice] = {}
         self._slicer: Slicer | None = None
+        self.saved_place: Place | None = None
+        """Up to where all that counts is in the store: a restart goes on there."""
         self._bounds: list[SlowBound] = []
         self.tally = Tally()
         self._throttle = Throttle()
@@ -64,10 +67,6 @@ class SliceLog:
     def bounds(self) -> dict[str, SlowBound]:
         """From which duration on requests are slow, by what is asked."""
         return {bound.condition: bound for bound in self._bounds}
-
-    def bytes_known(self, place: Place) -> int:
-        """Return how many bytes from a place in the log on are counted already."""
-        return self._slicer.bytes_known(place) if self._slicer else 0
 
     def add(
         self, entries: Iterable[Entry], reached: Place, *, is_withholding: bool = False
@@ -103,11 +102,13 @@ class SliceLog:
         with self._lock:
             place, changed = self._slicer.place, dict(self._unsaved)
         if not changed or place is None:
+            self.saved_place = place  # what came since counts in no sum
             return
         name = self._site.gateway.name
         content = [packed(replace(each, gateway=name)) for each in changed.values()]
         slices.save(self._site.store, self._site.migration, content, LogPlace(*place),
                     gateway=name)
+        self.saved_place = place
         with self._lock:  # what changed meanwhile is saved the next time
             self._unsaved = {key: each for key, each in self._unsaved.items()
                              if each is not changed.get(key)}
@@ -175,9 +176,9 @@ class SliceLog:
             LOG.warning("requests are in no comparison with the baseline until the store can be "
                         "read: %s", error)
             return
+        self.saved_place = None if place is None else (place.inode, place.offset)
         self._slicer = Slicer(
-            self._site.plan.routing.rule, None if place is None else
-            (place.inode, place.offset), known, wanted=wanted(self._site.plan),
-            valued=valued(self._site.plan, Source.TRAFFIC))
+            self._site.plan.routing.rule, self.saved_place, known,
+            wanted=wanted(self._site.plan), valued=valued(self._site.plan, Source.TRAFFIC))
         self._slicer.time_by(self._bounds)
         self.tally.put(sorted(known, key=lambda each: each.start))

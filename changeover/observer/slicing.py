@@ -23,11 +23,10 @@ from changeover.domain.routing import System
 from changeover.domain.slices import SlowBound
 from changeover.gateway.accesslog import Entry, Outcome, statuses_of
 from changeover.gateway.envoy.choice import KEPT
+from changeover.gateway.tailer import Place
 from changeover.plan.routing import KeyRule
 from changeover.plan.subsets import counted_in
 
-Place = tuple[int, int]
-"""(inode, offset) in the access log."""
 SECONDS = 60
 """Length of a slice."""
 SHORTER = ((60, 2), (600, 10))
@@ -110,13 +109,6 @@ class Slicer:
     def time_by(self, bounds: Sequence[SlowBound]) -> None:
         """Count slow requests by these bounds from now on."""
         self._bounds = tuple(bounds)
-
-    def bytes_known(self, place: Place) -> int:
-        """Return how many bytes from a place in the log on are counted already."""
-        # another file: the log was rotated since, and nothing of it is counted
-        if self.place is None or self.place[0] != place[0]:
-            return 0
-        return max(0, self.place[1] - place[1])
 
     def add(self, entry: Entry, outcome: Outcome, *, is_withholding: bool = False) -> None:
         """Count a request that a system was asked for.

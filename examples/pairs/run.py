@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from changeover.errors import EXIT_FAILED, EXIT_OK, EnvironmentProblem
-from changeover.gateway.accesslog import Entry, Tailer, refusal
+from changeover.gateway.accesslog import Entry, refusal
+from changeover.gateway.tailer import Tailer
 from changeover.machine.files import write_atomically
 from changeover.machine.ports import free_port
 from changeover.plan.load import load_plan

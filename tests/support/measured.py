@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from changeover import clock
 from changeover.domain.routing import System
-from changeover.gateway.accesslog import Tailer
 from changeover.gateway.publish import Gateway
+from changeover.gateway.tailer import Tailer
 from changeover.store import samples
 from changeover.store.engine import Store
 from tests.support.processes import wait_for

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import System
-from changeover.gateway.accesslog import Entry, Outcome, Tailer, classify, meant_for, parse_line
+from changeover.gateway.accesslog import Entry, Outcome, classify, meant_for, parse_line
+from changeover.gateway.tailer import Tailer
 
 LINE = {
     "t": "1700000000.250000", "us": 1500, "ms": 1, "s": 200, "f": "-", "r": "split:5000:safe",

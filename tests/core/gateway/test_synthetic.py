@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from changeover.domain.routing import Mode, RoutingState
-from changeover.gateway.accesslog import Tailer
 from changeover.gateway.envoy.config import Json, render_routes
 from changeover.gateway.envoy.synthetic import MARK_HEADER, SYNTHETIC, TOLD_HEADER, marked
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.routes_on_disk import RoutesOnDisk, load_mark
+from changeover.gateway.tailer import Tailer
 from tests.core.gateway.test_accesslog import _line
 from tests.core.plan.test_hooks import plan_with
 from tests.integration.conftest import make_plan

@@ -143,13 +143,6 @@ def test_restart_at_any_place_counts_every_request_once(ends: list[int], killed:
     assert number(list(saved.values())) == len(entries)
 
 
-def test_bytes_that_were_counted_before_a_restart_are_known() -> None:
-    """Of the same file up to the place, of another file none."""
-    slicer = Slicer(HASHED, place=(7, 500))
-    assert [slicer.bytes_known(each) for each in ((7, 100), (7, 500), (7, 900), (8, 100))] == [
-        400, 0, 0, 0]
-
-
 @given(st.dictionaries(st.sampled_from([*Counter]), st.dictionaries(
     st.integers(0, 9_999), st.integers(0, 2**40), max_size=20), max_size=4))
 def test_sums_come_back_as_they_were_packed(sums: dict[str, dict[int, int]]) -> None:

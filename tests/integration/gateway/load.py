@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import System
-from changeover.gateway.accesslog import Entry, Outcome, Tailer, classify
+from changeover.gateway.accesslog import Entry, Outcome, classify
+from changeover.gateway.tailer import Tailer
 from changeover.plan.model import Plan
 from tests.integration.conftest import Bench
 from tests.support.processes import LONGEST_PAUSE, wait_for

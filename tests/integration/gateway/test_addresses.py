@@ -17,8 +17,8 @@ from changeover.checks.suites.load import check_load
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.routing import Mode, System
 from changeover.gateway import reaching
-from changeover.gateway.accesslog import Tailer
 from changeover.gateway.probe import Speaks, speaks
+from changeover.gateway.tailer import Tailer
 from changeover.plan.suites import HttpCheck, LoadCheck
 from changeover.procedures import curling
 from tests.integration.conftest import Bench

@@ -23,8 +23,9 @@ from changeover.checks.suites.security import check_security
 from changeover.checks.suites.target import CheckTarget
 from changeover.domain.routing import BUCKETS, Mode, RoutingState, System
 from changeover.gateway import reaching
-from changeover.gateway.accesslog import Tailer, classify
+from changeover.gateway.accesslog import classify
 from changeover.gateway.probe import Speaks, speaks
+from changeover.gateway.tailer import Tailer
 from changeover.plan.model import Plan
 from changeover.plan.suites import HttpCheck, LoadCheck, SecurityCheck
 from changeover.procedures import curling

@@ -15,7 +15,8 @@ import h2.connection
 import h2.events
 import pytest
 
-from changeover.gateway.accesslog import Entry, Tailer, classify, refusal
+from changeover.gateway.accesslog import Entry, classify, refusal
+from changeover.gateway.tailer import Tailer
 from tests.integration.conftest import Bench
 from tests.integration.gateway.reached import plan_of, serving
 from tests.integration.gateway.wire import END, Reader, WireSystem

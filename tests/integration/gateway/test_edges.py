@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from changeover.gateway.accesslog import Entry, Tailer, refusal
+from changeover.gateway.accesslog import Entry, refusal
+from changeover.gateway.tailer import Tailer
 from tests.integration.conftest import Bench
 from tests.integration.gateway.reached import ask, plan_of, serving
 from tests.support.certificates import Authority

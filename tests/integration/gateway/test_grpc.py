@@ -18,11 +18,12 @@ import xxhash
 from changeover.analysis.window import ErrorClass
 from changeover.domain.routing import BUCKETS, Mode, RoutingState
 from changeover.gateway import reaching
-from changeover.gateway.accesslog import Entry, Tailer, classify
+from changeover.gateway.accesslog import Entry, classify
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.probe import Speaks, speaks
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
+from changeover.gateway.tailer import Tailer
 from tests.integration.conftest import Bench, make_plan
 from tests.support.grpc_system import GrpcSystem, GrpcUser
 from tests.support.processes import LONGEST_PAUSE, free_port, running, upstream, wait_for

@@ -12,10 +12,11 @@ import httpx
 import pytest
 
 from changeover.domain.routing import Mode, RoutingState
-from changeover.gateway.accesslog import Entry, Tailer, refusal
+from changeover.gateway.accesslog import Entry, refusal
 from changeover.gateway.files import GatewayFiles
 from changeover.gateway.process import envoy_command
 from changeover.gateway.publish import Gateway
+from changeover.gateway.tailer import Tailer
 from tests.integration.conftest import make_plan
 from tests.integration.gateway.kinds import (
     ADDED,

@@ -21,8 +21,8 @@ import pytest
 
 from changeover import clock
 from changeover.domain.routing import BUCKETS, Mode, RoutingState, bucket
-from changeover.gateway.accesslog import Tailer
 from changeover.gateway.long_connections import ended_in, open_now, was_ended
+from changeover.gateway.tailer import Tailer
 from changeover.procedures.rollback_script import write_rollback_script
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import kill, wait_for

@@ -21,9 +21,9 @@ from changeover.domain.rewriting import routes_for, seen
 from changeover.domain.route_matching import Request, route_of
 from changeover.domain.routing import BUCKETS, Mode, System, decide
 from changeover.domain.verdict import Verdict
-from changeover.gateway.accesslog import Tailer
 from changeover.gateway.envoy.choice import part_of
 from changeover.gateway.process import envoy_command
+from changeover.gateway.tailer import Tailer
 from changeover.plan.comparing import ComparisonSpec
 from changeover.plan.model import Plan
 from changeover.plan.suites import HttpCheck

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from changeover.domain.routing import Mode, System
 from changeover.domain.segment_matching import segments_of, texts_of
-from changeover.gateway.accesslog import Tailer
+from changeover.gateway.tailer import Tailer
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.integration.gateway.test_user_keys import Asked, Browser
 from tests.support.processes import LONGEST_PAUSE, free_port, wait_for

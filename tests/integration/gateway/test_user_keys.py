@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from changeover.domain.buckets import bucket
 from changeover.domain.routing import Mode, RoutingState, System, decide
 from changeover.domain.user_keys import key_of
-from changeover.gateway.accesslog import Tailer, meant_for
+from changeover.gateway.accesslog import meant_for
+from changeover.gateway.tailer import Tailer
 from changeover.plan.model import Plan
 from changeover.plan.routing import KeyRule
 from tests.integration.conftest import Bench, make_plan, start_bench

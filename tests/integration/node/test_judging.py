@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from changeover.domain.routing import Mode, System
-from changeover.gateway.accesslog import Tailer
+from changeover.gateway.tailer import Tailer
 from changeover.store import audit, firings, publications
 from tests.integration.node.conftest import Begin, Node
 from tests.integration.observer.conftest import ERRORS, NO_FAST_PATH

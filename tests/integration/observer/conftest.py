@@ -20,8 +20,9 @@ from changeover import clock
 from changeover.analysis.window import GATEWAY
 from changeover.domain.audit import Author
 from changeover.domain.routing import Change, Mode, RoutingState
-from changeover.gateway.accesslog import Entry, Tailer, meant_for
+from changeover.gateway.accesslog import Entry, meant_for
 from changeover.gateway.publish import Gateway
+from changeover.gateway.tailer import Tailer
 from changeover.observer.recovery import DURABLE_FLOWS, Recovery
 from changeover.plan.model import Plan
 from changeover.site.bucket_sums import opened
