@@ -22,8 +22,8 @@ from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import approvals, cutovers, plans, starting
-from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
+from tests.support.ready_store import ready_store
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -98,7 +98,7 @@ def test_four_eyes_need_a_second_one_when_nobody_knows_who_started_it(
     """Also where another run takes the cutover up between the first answer and the second."""
     plan = parse_plan(REVIEWED.replace("approvers: 2, names: [ann, bob]",
                                        "names: [ann, bob], four_eyes: true"), "own.yaml")
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plans.register(store, plan, source="x", now=START)
     begun = cutovers.begin(store, "shop", flow_run_id="a", now=START)
     for name in starters:

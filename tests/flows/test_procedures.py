@@ -35,11 +35,11 @@ from changeover.store import (
     steps,
     verdicts,
 )
-from changeover.store.engine import Store
 from reports import reading
 from tasks.validate import run_verification
 from tests.integration.conftest import make_plan
 from tests.support.processes import ROOT, free_port, wait_for
+from tests.support.ready_store import ready_store
 from tests.support.sop_site import ENDED, PrefectServer, SopSite, sop_site
 
 pytestmark = [pytest.mark.integration]
@@ -268,7 +268,7 @@ def test_retirement_is_agreed_to_on_the_terminal(begin: Begin) -> None:
 def test_suite_that_breaks_is_one_that_failed(server: PrefectServer, tmp_path: Path) -> None:
     """Verification, end and messages follow all the same."""
     home = Home(tmp_path)
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plan = make_plan(suites={"post_rollback": HEALTHY}, rollback={"verify": "post_rollback"})
     plan.suites.clear()
     with temporary_settings({PREFECT_API_URL: server.url}), closing(store):
@@ -291,7 +291,7 @@ def test_preparing_prefect_names_what_could_not_be_made(
     """The last line is what `changeover up` shows: which part failed, and why."""
     home = Home(tmp_path)
     home.create()
-    Store.open(home.store_url, create=True).close()
+    ready_store(home.store_url).close()
     done = subprocess.run(
         [sys.executable, "-m", "blocks.prepare", "--home", str(home.root), "--migration", "nobody",
          "--pool", "changeover", "--own-server"],

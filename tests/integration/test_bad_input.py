@@ -19,6 +19,7 @@ from changeover.site.home import Home
 from changeover.store import plans, routing
 from changeover.store.engine import Store
 from tests.support.processes import ROOT, free_port
+from tests.support.ready_store import ready_store
 from tests.support.site import PLAN, QUICK
 
 pytestmark = pytest.mark.integration
@@ -51,7 +52,7 @@ def home(tmp_path: Path, plan_path: Path) -> Home:
     found = Home(tmp_path / "home")
     found.create()
     plan = load_plan(plan_path)
-    store = Store.open(found.store_url, create=True)
+    store = ready_store(found.store_url)
     plans.register(store, plan, source="test", now=now())
     Gateway(found.gateway_files).prepare(plan, routing.read(store, "site"))
     store.close()

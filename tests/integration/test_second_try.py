@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,20 @@ def test_a_second_try_is_never_skipped_for_want_of_time(
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.support.in_time"]')
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_it.py").write_text("def test_broken():\n    assert False\n")
-    for name, value in {**ENVIRONMENT, in_time.BEGAN: "1"}.items():
+    began = str(time.time() - 60 * (in_time.MIGRATIONS_MINUTES + 1))
+    for name, value in {**ENVIRONMENT, in_time.BEGAN: began}.items():
         monkeypatch.setenv(name, value)
     assert second_try._failing(["test_it.py::test_broken"], tmp_path)
+
+
+def test_a_second_try_that_takes_too_long_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CI would end it, and nobody would be told what failed."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_it.py").write_text("import time\ndef test_slow():\n    time.sleep(600)\n")
+    began = str(time.time() - 60 * in_time.TRIES_MINUTES + 1)
+    for name, value in {**ENVIRONMENT, in_time.BEGAN: began}.items():
+        monkeypatch.setenv(name, value)
+    nodes = ["test_it.py::test_slow"]
+    assert second_try._failing(nodes, tmp_path) == set(nodes)

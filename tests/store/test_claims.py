@@ -50,6 +50,7 @@ def token(found: Claim | Refusal) -> int:
     return found.token
 
 
+@pytest.mark.integration
 def test_of_200_concurrent_claimers_exactly_one_wins_each_item(
     store_url: str, store: Store
 ) -> None:

@@ -163,6 +163,7 @@ def _race(url: str, number: int) -> bool:
         store.close()
 
 
+@pytest.mark.integration
 def test_of_many_writers_exactly_one_wins(followed: Store, store_url: str) -> None:
     """Eight processes change the same version: one does, the others are told."""
     with FORK.Pool(4) as pool:

@@ -48,6 +48,7 @@ def _race(url: str, start: Any, results: Queue[str]) -> None:
     store.close()
 
 
+@pytest.mark.integration
 def test_exactly_one_of_several_processes_gets_the_claim(store: Store, store_url: str) -> None:
     """Four processes claim the same system at the same moment."""
     context = multiprocessing.get_context("spawn")
@@ -125,6 +126,7 @@ def _put(url: str, start: Any, results: Queue[bool]) -> None:
     store.close()
 
 
+@pytest.mark.integration
 def test_a_message_of_several_processes_is_kept_once(store: Store, store_url: str) -> None:
     """Four processes tell the same thing at the same moment."""
     context = multiprocessing.get_context("spawn")

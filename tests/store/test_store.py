@@ -149,6 +149,7 @@ def _append_many(url: str, worker: int, count: int) -> None:
     store.close()
 
 
+@pytest.mark.integration
 def test_racing_processes_keep_the_chain_whole(store: Store, store_url: str) -> None:
     """Writers in several processes lose no event, no version, and break no link."""
     workers = [FORK.Process(target=_append_many, args=(store_url, n, 10)) for n in range(4)]
@@ -170,6 +171,7 @@ def _append_for_ever(url: str) -> None:
         audit.record(store, "shop", NewEvent(actor="w", kind="test", at=now(), data={"n": number}))
 
 
+@pytest.mark.integration
 def test_a_killed_writer_leaves_the_chain_whole(store: Store, store_url: str) -> None:
     """kill -9 in the middle of writing loses at most what was not committed."""
     worker = FORK.Process(target=_append_for_ever, args=(store_url,))

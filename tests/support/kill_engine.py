@@ -25,12 +25,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from prefect.client.schemas import actions, objects, responses
 from prefect.plugins import load_prefect_collections
+from pydantic import BaseModel
 from sqlalchemy.orm import configure_mappers
 
 import tasks.steps
 from changeover import clock
 from changeover.gateway.publish import Gateway
+from changeover.plan.model import Plan
 from changeover.procedures import levers
 from changeover.site.home import Home
 from changeover.store import approvals, identity, leaving_out, messages, plans, routing, steps
@@ -109,17 +112,30 @@ def _between(owner: Any, name: str, about: Callable[..., str], *, before: bool =
 
 PRELOADED = (
     "anyio._backends._asyncio", "changeover.procedures.rehearsal", "changeover.checks.suites.run",
-    "matplotlib.backends.backend_svg", "mpl_toolkits.mplot3d", "opentelemetry.metrics",
+    "fastapi", "matplotlib.backends.backend_svg", "mpl_toolkits.mplot3d", "opentelemetry.metrics",
     "prefect.artifacts", "prefect.flow_engine", "prefect.task_engine", "reports.charts",
-    "reports.evidence", "reports.render", "reports.tables", "reports.validation", "scipy.special",
+    "reports.evidence", "reports.render", "reports.tables", "reports.validation",
+    "rich._emoji_codes", "scipy.special",
 )
 """What flows import when they need it: here once, before all the forks."""
+
+
+def _complete() -> None:
+    """Make the validators that models get at their first use: a fifth of an attempt's work."""
+    found = [Plan]
+    for module in (actions, objects, responses):
+        found += [each for each in vars(module).values()
+                  if inspect.isclass(each) and issubclass(each, BaseModel)]
+    for model in found:
+        if hasattr(model, "__pydantic_generic_metadata__"):  # all but the base
+            model.model_rebuild()
 
 
 def _prepare() -> dict[str, Any]:
     """Set the points and return the flows by name."""
     for name in PRELOADED:
         import_module(name)
+    _complete()
     configure_mappers()  # else each of some hundred forks does it anew,
     load_prefect_collections()  # and reads what is installed anew
     tasks.steps.step = _killing_step(tasks.steps.step)  # type: ignore[assignment]

@@ -7,12 +7,14 @@ As a pytest plugin it notes how a run ended, in pytest's own cache. As a command
 it runs what failed once more, a file at a time, with nothing beside it and in a fresh process, and
 prints both results. It ends with 0 when all of them pass now; they are listed as `flaky` then. The
 tests of a file share what takes long to start, a whole site, and so one try. Without a second try
-fail: tests that start no process, files that cannot be collected, a run that was interrupted.
+fail: tests that start no process, files that cannot be collected, a run that was interrupted, and
+what CI's time does not suffice for: it is named, while a run that CI ends names nothing.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from typing import Any, Literal, TypedDict
 import pytest
 
 from tests.support.in_time import BEGAN as BEGAN_AT
+from tests.support.in_time import TRIES_MINUTES, for_tries
 
 KEY = "changeover/run"
 PROCESSES = "integration"
@@ -81,7 +84,14 @@ def _failing(nodes: list[str], root: Path) -> set[str]:
     command = [sys.executable, "-m", "pytest", "-p", "no:xdist", *nodes]
     # skipped for want of time it would pass
     unhurried = {name: value for name, value in os.environ.items() if name != BEGAN_AT}
-    if subprocess.run(command, cwd=root, env=unhurried, check=False).returncode == 0:
+    seconds = for_tries(os.environ.get(BEGAN_AT, ""), time.time())
+    try:
+        done = subprocess.run(command, cwd=root, env=unhurried, check=False,
+                              timeout=None if math.isinf(seconds) else seconds)
+    except subprocess.TimeoutExpired:
+        _say(f"no time is left for them; all has to be over in {TRIES_MINUTES} minutes")
+        return set(nodes)
+    if done.returncode == 0:
         return set()
     run = _result(root)
     noted = {node for each in run["again"] for node in each} if run else set()

@@ -26,6 +26,7 @@ from changeover.store.engine import Store
 from tests.integration.conftest import Bench, start_bench
 from tests.support.prefect_database import CHEAP, seed
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, kill, running, wait_for
+from tests.support.ready_store import ready_store
 
 Decision = str | Callable[[], str]
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -202,7 +203,7 @@ def sop_site(
         home.save_secrets({"store_url": store_url})
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
-        store = Store.open(home.store_url, create=True, timeout=LONGEST_PAUSE)
+        store = ready_store(home.store_url, timeout=LONGEST_PAUSE)
         stack.callback(store.close)
         plans.register(store, plan, source=str(directory / "plan.yaml"), now=clock.now())
         if is_measured:

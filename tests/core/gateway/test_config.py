@@ -32,7 +32,7 @@ from changeover.plan.model import Plan
 from changeover.plan.routing import LimitsSpec
 from changeover.plan.systems import SystemSpec
 from changeover.store import plans
-from changeover.store.engine import Store
+from tests.support.ready_store import ready_store
 
 ROOT = Path(__file__).parents[3]
 PLAN = Plan.model_validate({
@@ -253,7 +253,7 @@ def test_salt_is_written_at_the_edge_only_when_the_plan_has_one(tmp_path: Path) 
 def test_the_stored_plan_is_what_the_gateway_was_started_with(name: str, tmp_path: Path) -> None:
     """`up` starts Envoy by the plan's file, and flows ask by the store's whether it still is."""
     plan = load_plan(ROOT / "plans" / name)
-    with contextlib.closing(Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)) as store:
+    with contextlib.closing(ready_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:
         plans.register(store, plan, source=name, now=clock.now())
         stored = plans.load(store, plan.migration)
     bootstrap = render_bootstrap(plan, FILES)

@@ -19,8 +19,8 @@ from changeover.plan.triggers import TriggerAction
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import audit, firings, messages, plans, publications, routing
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 REASON = "error_rate of candidate 0.5 > 0.1 for 3 s"
 
@@ -30,7 +30,7 @@ def observer(tmp_path: Path) -> Iterator[Observer]:
     """One that does not run: half of the users and a segment are at the candidate."""
     home = Home(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plan = make_plan()
     plans.register(store, plan, source="test", now=clock.now())
     found = Observer(Site(home, plan, store), None)

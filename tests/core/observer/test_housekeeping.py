@@ -15,8 +15,8 @@ from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans, samples
 from changeover.store.covering import MINUTE
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def observer(tmp_path: Path) -> Iterator[Observer]:
     """One that nothing runs of."""
     home = Home(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plan = make_plan()
     plans.register(store, plan, source="test", now=clock.now())
     yield Observer(Site(home, plan, store), None)

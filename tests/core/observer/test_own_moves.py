@@ -22,7 +22,7 @@ from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import audit, gateway_nodes, plans, routing
-from changeover.store.engine import Store
+from tests.support.ready_store import ready_store
 
 SYSTEM = {"name": "x", "url": "http://127.0.0.1:1"}
 PLAN = Plan.model_validate({
@@ -36,7 +36,7 @@ class Main:
     """The main machine: its store, and what its observer is called to do."""
 
     def __init__(self, directory: Path) -> None:
-        self.store = Store.open(f"sqlite:///{directory / 'store.db'}", create=True)
+        self.store = ready_store(f"sqlite:///{directory / 'store.db'}")
         plans.register(self.store, PLAN, source="test", now=NOW)
         site = Site(Home(directory), PLAN, self.store, cast(Any, None))
         self.calls = Overdue(site)

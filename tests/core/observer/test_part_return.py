@@ -20,8 +20,8 @@ from changeover.observer.traffic import Traffic
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans, routing
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 FIRING = Firing("cohort", "errors", 7, {}, scope="segment:beta")
 
@@ -29,7 +29,7 @@ FIRING = Firing("cohort", "errors", 7, {}, scope="segment:beta")
 @pytest.fixture
 def site(tmp_path: Path) -> Any:
     """Half of the users and the segment are at the candidate."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plan = make_plan()
     plans.register(store, plan, source="test", now=clock.now())
     found = Site(Home(tmp_path), plan, store)

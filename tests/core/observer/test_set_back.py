@@ -19,8 +19,8 @@ from changeover.observer.watch import Watch
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import firings, gateway_seconds, plans, samples
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 NOW = 1_800_000_000
 BACK = 100
@@ -33,7 +33,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     """A migration with one trigger, of which nothing runs."""
     home = Home(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plan = make_plan(triggers=[DOWN])
     plans.register(store, plan, source="test", now=clock.now())
     yield Site(home, plan, store)

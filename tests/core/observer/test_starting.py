@@ -21,8 +21,8 @@ from changeover.observer.watch import Watch
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import heartbeats, plans, trigger_standings
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 LATER = {"name": "later", "metric": "error_rate", "above": "5%", "for": "60s", "action": "alert"}
 AWAY = "ALTER TABLE trigger_standing RENAME TO away"
@@ -35,7 +35,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     home = Home(tmp_path / "home")
     home.create()
     home.gateway_files.root.mkdir(parents=True, exist_ok=True)
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plan = make_plan(triggers=[LATER])
     plans.register(store, plan, source="test", now=clock.now())
     found, second = Site(home, plan, store), int(time.time()) - 2

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from changeover.store.engine import Store
+from tests.support.ready_store import ready_store
 from tests.support.sums import GATEWAYS, Ledger, Operation, operations
 
 _numbers = itertools.count()
@@ -18,7 +19,7 @@ _numbers = itertools.count()
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One store for all examples, each with a migration of its own."""
     path = tmp_path_factory.mktemp("sums") / "store.db"
-    store = Store.open(f"sqlite:///{path}", create=True)
+    store = ready_store(f"sqlite:///{path}")
     yield store
     store.close()
 

@@ -12,14 +12,14 @@ from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import cutovers, plans
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A migration that nobody carries out."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plan = make_plan()
     plans.register(store, plan, source="test", now=clock.now())
     yield Site(Home(tmp_path), plan, store)

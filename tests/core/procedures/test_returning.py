@@ -18,9 +18,9 @@ from changeover.procedures.returning import refuse_to_take_back
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import cutovers, plans, routing
-from changeover.store.engine import Store
 from tests.core.procedures.conftest import begun
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 BY = Author("alice", "by hand")
 
@@ -28,7 +28,7 @@ BY = Author("alice", "by hand")
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A migration whose plan begins with copies only."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plan = make_plan(shadow={}, gates={}, triggers=[], phases=[
         {"phase": "shadow", "soak": "1m"},
         {"phase": "gradual", "stages": [

@@ -32,9 +32,9 @@ from changeover.store import (
     trigger_standings,
     verdicts,
 )
-from changeover.store.engine import Store
 from tests.core.procedures.conftest import begun
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 SEEN = Seen(has_share=True, regressions=None)
 SECOND = timedelta(seconds=1)
@@ -44,7 +44,7 @@ FIRST = "gradual-10"
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[CutoverRun]:
     """A cutover whose first stage of three began a minute ago."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plan = make_plan(
         gates={"slo": [{"metric": "error_rate", "below": "1%", "over": "30s", "min_samples": 5}]},
         patience={"recheck": "10s", "rechecks": 2},

@@ -14,6 +14,7 @@ from reports.as_json import render_json
 from reports.procedure import Criterion, Procedure, ProcedureStep
 from reports.render import render_html, render_markdown
 from tests.core.reports.hand_made import AT, NASTY, after, short
+from tests.support.ready_store import ready_store
 
 STEPS = (
     ProcedureStep("backup", "done", "3 items, verified by restoring them", AT, 2.0),
@@ -46,7 +47,7 @@ def test_report_without_steps_has_no_section_of_them() -> None:
 
 def test_procedure_is_collected_in_order_of_time_with_the_newest_criteria(tmp_path: Path) -> None:
     """Steps and suites of this cutover only; criteria of the last round of observation."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     cutover = _cutover(store)
     subject = f"cutover-{cutover.id}"
     for seconds, step, met in ((20, steps.CRITERIA, False), (5, "backup", None),

@@ -16,11 +16,12 @@ from changeover.store import identity, main_gateways, plans
 from changeover.store.engine import Store
 from changeover.store.main_gateways import MainSign
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    opened = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     yield opened
     opened.close()
 

@@ -27,6 +27,7 @@ from tasks.prepare import back_up
 from tests.core.plan.test_load import GOOD
 from tests.integration.backup.conftest import fill
 from tests.support.ftp import Ftp
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 _PLAN = GOOD + """
@@ -47,7 +48,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     fill(tmp_path / "plan" / "orders.db", 50)
     found = Home(tmp_path / "home")
     found.create()
-    store = Store.open(found.store_url, create=True)
+    store = ready_store(found.store_url)
     plans.register(store, load_plan(path), source=str(path), now=now())
     store.close()
     found.save_settings({"migration": "shop", "plan": str(path)})

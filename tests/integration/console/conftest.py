@@ -25,6 +25,7 @@ from changeover.store import plans, routing, tokens
 from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.support.processes import free_port, kill, running, wait_for
+from tests.support.ready_store import ready_store
 
 
 @dataclass
@@ -106,7 +107,7 @@ def started(
 ) -> Served:
     """Start a console for a plan, or for one without anything special."""
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     stack.callback(store.close)
     chosen = plan or make_plan()
     plans.register(store, chosen, source="test", now=clock.now())

@@ -23,11 +23,11 @@ from changeover.domain.tokens import ApproverToken, Scope, Token
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import approver_tokens, audit, cutovers, flags, plans, routing, tokens
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, started
 from tests.support.browsing import filled, hidden, opened, send, sign_in
 from tests.support.commands import changeover
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 
@@ -342,7 +342,7 @@ def test_what_stands_open_ends_when_nobody_can_say_who_reads_it(tmp_path: Path) 
     """Without the store, a stream neither goes on nor ends with a traceback."""
     home, plan = Home(tmp_path / "home"), make_plan()
     home.create()
-    with closing(Store.open(home.store_url, create=True)) as store:
+    with closing(ready_store(home.store_url)) as store:
         plans.register(store, plan, source="test", now=clock.now())
         site = Site(home, plan, store)
         auth = Auth(site, Sessions(site, is_local=False), reads_freely=False)

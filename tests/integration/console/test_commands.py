@@ -23,6 +23,7 @@ from changeover.store.engine import Store
 from tests.integration.conftest import make_plan, start_bench
 from tests.support.meanwhile import meanwhile
 from tests.support.processes import LONGEST_PAUSE, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     found = Home(tmp_path / "home")
     found.create()
     with contextmanager(start_bench)(plan, found.root):
-        store = Store.open(found.store_url, create=True)
+        store = ready_store(found.store_url)
         plans.register(store, plan, source="test", now=clock.now())
         store.close()
         found.save_settings({"migration": "bench"})

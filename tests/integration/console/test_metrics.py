@@ -44,10 +44,10 @@ from changeover.store import (
     trigger_standings,
     verdicts,
 )
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, metrics_of
 from tests.support.processes import wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 
@@ -187,7 +187,7 @@ def meter(tmp_path: Path) -> Iterator[tuple[Console, Meter]]:
     """A console in this process, and what makes its text."""
     home = Home(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plan = make_plan()
     plans.register(store, plan, source="test", now=clock.now())
     console = Console(Site(home, plan, store), is_local=True)

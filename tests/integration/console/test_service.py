@@ -36,10 +36,10 @@ from changeover.store import (
     tokens,
     trigger_standings,
 )
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.console.conftest import Serve, Served, metrics_of, started
 from tests.support.processes import LONGEST_PAUSE, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 
@@ -334,7 +334,7 @@ def test_old_outcomes_go_faster_than_new_ones_can_come(tmp_path: Path) -> None:
     """A backlog is worked off in parts, one after the other, not one a minute."""
     home = Home(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     old = int((clock.now() - timedelta(days=30)).timestamp())
     with store.begin() as session:
         session.execute(text(

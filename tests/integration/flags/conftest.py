@@ -25,6 +25,7 @@ from changeover.store import flags, plans, routing
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
+from tests.support.ready_store import ready_store
 
 FLAGS = """\
 flags:
@@ -77,7 +78,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     """A store with flags; the console is not started."""
     plan = parse_plan(GOOD + FLAGS, "test")
     url = f"sqlite:///{tmp_path / 'store.db'}"
-    store = Store.open(url, create=True)
+    store = ready_store(url)
     plans.register(store, plan, source="test", now=now())
     flags.follow_plan(store, plan, now=now())
     port = free_port()

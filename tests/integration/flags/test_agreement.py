@@ -42,6 +42,7 @@ from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.pipelining import ask, request
 from tests.support.processes import LONGEST_PAUSE, free_port, running, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = [pytest.mark.integration]
 User = tuple[str, dict[str, str]]
@@ -162,7 +163,7 @@ def everyone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everyone]:
     """One real Envoy and one real console for all modes, and a store that both follow."""
     plan, home = the_plan(), Home(tmp_path_factory.mktemp("agreement") / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plans.register(store, plan, source="test", now=now())
     flags.follow_plan(store, plan, now=now())
     port = free_port()

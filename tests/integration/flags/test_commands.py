@@ -15,9 +15,9 @@ from changeover.domain.routing import Change, Mode, bucket
 from changeover.plan.load import parse_plan
 from changeover.site.home import Home
 from changeover.store import flags, plans, routing
-from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.integration.flags.conftest import FLAGS
+from tests.support.ready_store import ready_store
 
 ENVIRONMENTS = "environments: {testing: {flags: {log_level: DEBUG}}}\n"
 
@@ -32,7 +32,7 @@ def home_of(tmp_path: Path, text: str) -> Path:
     """Return a home whose plan is a text with flags behind it."""
     found = Home.resolve(tmp_path / "home")
     found.create()
-    store = Store.open(found.store_url, create=True)
+    store = ready_store(found.store_url)
     plan = parse_plan(text + FLAGS + ENVIRONMENTS, "test")
     plans.register(store, plan, source="test", now=now())
     flags.follow_plan(store, plan, now=now())

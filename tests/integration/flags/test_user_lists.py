@@ -19,10 +19,10 @@ from changeover.plan.user_lists import MOST_USERS
 from changeover.sdk.feed import Feed
 from changeover.site.home import Home
 from changeover.store import plans
-from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.integration.flags.conftest import FLAGS, Site, is_up
 from tests.support.processes import LONGEST_PAUSE, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 LISTED = GOOD.replace("any_of: [beta]", "file: beta.txt") + FLAGS
@@ -69,7 +69,7 @@ def test_people_see_the_list_that_counts(
     """By commands: the stored list, whatever the file says by now."""
     home = Home.resolve(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     (tmp_path / "beta.txt").write_text("eve\nann\n")
     (tmp_path / "own.yaml").write_text(LISTED)
     plans.register(store, load_plan(tmp_path / "own.yaml"), source="test", now=now())

@@ -17,8 +17,8 @@ from changeover.procedures import rollback, traffic
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans, publications, routing
-from changeover.store.engine import Store
 from tests.integration.conftest import Bench
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 LATER = RoutingState("bench", mode=Mode.GRADUAL, weight=2_500, version=15, epoch=1)
@@ -27,7 +27,7 @@ LATER = RoutingState("bench", mode=Mode.GRADUAL, weight=2_500, version=15, epoch
 @pytest.fixture
 def known(bench: Bench, tmp_path: Path) -> Iterator[Site]:
     """A gateway and a store that agree."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plans.register(store, bench.plan, source="test", now=clock.now())
     yield Site(Home(tmp_path), bench.plan, store, bench.gateway)
     store.close()

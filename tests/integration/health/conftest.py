@@ -19,9 +19,9 @@ from changeover.checks.health.result import Health
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import heartbeats, plans
-from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.store.conftest import postgres_url
+from tests.support.ready_store import ready_store
 
 __all__ = ["postgres_url"]
 Place = Callable[..., tuple[Site, Bench]]
@@ -75,7 +75,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
             home = Home(tmp_path / "home")
             home.create()
             bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
-            store = Store.open(home.store_url, create=True)
+            store = ready_store(home.store_url)
             stack.callback(store.close)
             plans.register(store, plan, source="test", now=clock.now())
             home.save_settings({

@@ -33,6 +33,7 @@ from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.observer.conftest import ERRORS, NO_FAST_PATH, Start
 from tests.support.processes import LONGEST_PAUSE, free_port, wait_for
+from tests.support.ready_store import ready_store
 from tests.support.receiver import SECRET, Receiver, receiver
 
 pytestmark = pytest.mark.integration
@@ -53,7 +54,7 @@ def one(address: str, **more: Any) -> dict[str, Any]:
 def opened(folder: Path, address: str, **more: Any) -> Iterator[tuple[Store, Plan]]:
     """Return a store whose plan names one webhook."""
     plan = make_plan(webhooks=one(address, **more))
-    store = Store.open(f"sqlite:///{folder / 'store.db'}", create=True, timeout=LONGEST_PAUSE)
+    store = ready_store(f"sqlite:///{folder / 'store.db'}", timeout=LONGEST_PAUSE)
     plans.register(store, plan, source="test", now=clock.now())
     yield store, plan
     store.close()
@@ -260,7 +261,7 @@ def test_neither_address_nor_secret_is_in_logs_or_store(
     monkeypatch.setenv("AUDIT_URL", f"http://127.0.0.1:{free_port()}/T0K3N")
     plan = make_plan(webhooks={"audit-log": {"env": "AUDIT_URL", "secret": "AUDIT_SECRET"}})
     path = tmp_path / "store.db"
-    store = Store.open(f"sqlite:///{path}", create=True)
+    store = ready_store(f"sqlite:///{path}")
     plans.register(store, plan, source="test", now=clock.now())
     relaying(store, plan).run()
     (place,) = relays.all_of(store, "bench")

@@ -25,6 +25,7 @@ from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.integration.observer.conftest import ERRORS, Start
 from tests.support.processes import free_port, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 SECRET = "T0K3N-s3cret"
@@ -76,7 +77,7 @@ def hook(*statuses: int, delay: threading.Event | None = None) -> Iterator[Hook]
 @contextmanager
 def opened(tmp_path: Path, *notify: dict[str, object]) -> Iterator[tuple[Store, Plan]]:
     plan = make_plan(notify=list(notify))
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plans.register(store, plan, source="test", now=clock.now())
     yield store, plan
     store.close()

@@ -28,6 +28,7 @@ from tests.integration.conftest import make_plan
 from tests.integration.notify.test_outbox import hook
 from tests.support.prefect_runs import Prefect, prefect_alone
 from tests.support.processes import LONGEST_PAUSE, ROOT, free_port, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 RESOURCE = "changeover.migration.bench"
@@ -50,7 +51,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A store of the migration `bench`."""
-    opened = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True, timeout=LONGEST_PAUSE)
+    opened = ready_store(f"sqlite:///{tmp_path / 'store.db'}", timeout=LONGEST_PAUSE)
     plans.register(opened, make_plan(), source="test", now=clock.now())
     yield opened
     opened.close()

@@ -22,6 +22,7 @@ from changeover.store import audit, plans
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.support.hook import Hook, hook
+from tests.support.ready_store import ready_store
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -30,7 +31,7 @@ def opened(folder: Path, notify: list[dict[str, Any]]) -> tuple[Store, Plan]:
     """Return a store that knows a plan with these targets."""
     plan = parse_plan(GOOD, "own.yaml").model_copy(
         update={"notify": [NotifySpec.model_validate(each) for each in notify]})
-    store = Store.open(f"sqlite:///{folder / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{folder / 'store.db'}")
     plans.register(store, plan, source="plan.yaml", now=NOW)
     return store, plan
 

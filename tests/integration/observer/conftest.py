@@ -33,6 +33,7 @@ from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.prefect_runs import Prefect, prefect_alone
 from tests.support.processes import LONGEST_PAUSE, end, kill, meanwhile, running, wait_for
+from tests.support.ready_store import ready_store
 
 ERRORS = {
     "name": "errors", "metric": "error_rate", "above": "5%", "for": "1s", "over": "2s",
@@ -195,7 +196,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             home.create()
             # start_bench keeps the gateway under DIRECTORY/gateway, as the home does.
             bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
-            store = Store.open(home.store_url, create=True, timeout=LONGEST_PAUSE)
+            store = ready_store(home.store_url, timeout=LONGEST_PAUSE)
             stack.callback(store.close)
             plans.register(store, plan, source="test", now=clock.now())
             watched = Watched(bench, home, store, stack)
@@ -231,7 +232,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A store with the migration `bench`."""
-    opened = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    opened = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plans.register(opened, make_plan(), source="test", now=clock.now())
     yield opened
     opened.close()

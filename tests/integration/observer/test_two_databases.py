@@ -40,11 +40,11 @@ from changeover.store import (
     plans,
     rollbacks,
 )
-from changeover.store.engine import Store
 from tasks import flow_runs
 from tests.integration.conftest import make_plan
 from tests.support.prefect_runs import Prefect, after, later, prefect_alone, roll_back
 from tests.support.processes import LONGEST_PAUSE
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[3]
@@ -83,7 +83,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
 def database(path: Path, prefect: Prefect) -> Iterator[Side]:
     home = Home(path)
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plans.register(store, make_plan(), source="test", now=clock.now())
     site = Site(home, make_plan(), store)
     api = PrefectApi(prefect.url, timeout=60, owner=lambda: site.store_id)

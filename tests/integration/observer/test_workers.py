@@ -18,9 +18,9 @@ from changeover.site.home import Home
 from changeover.site.prefect_api import PrefectApi
 from changeover.site.site import Site
 from changeover.store import plans, repairs
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.support.processes import LONGEST_PAUSE
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 SECOND = timedelta(seconds=1)
@@ -70,7 +70,7 @@ def prefect() -> Iterator[Workers]:
 def watch(prefect: Workers, tmp_path: Path) -> Iterator[WorkerWatch]:
     home = Home(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plans.register(store, make_plan(), source="test", now=clock.now())
     api = PrefectApi(f"http://127.0.0.1:{prefect.server_port}/api", timeout=LONGEST_PAUSE)
     site = Site(home, make_plan(), store)

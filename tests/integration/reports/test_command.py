@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from changeover.site.home import Home
-from changeover.store.engine import Store
 from tests.support.commands import changeover
 from tests.support.cutover_story import CutoverStory
+from tests.support.ready_store import ready_store
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home in which a cutover was promoted; nothing of it runs any more."""
     found = Home(tmp_path_factory.mktemp("home"))
     found.create()
-    store = Store.open(found.store_url, create=True)
+    store = ready_store(found.store_url)
     CutoverStory(store).promoted()
     store.close()
     found.save_settings({"migration": "documents", "reports_url": "http://127.0.0.1:9"})

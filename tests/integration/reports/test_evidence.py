@@ -19,16 +19,16 @@ from changeover.errors import InvalidInput
 from changeover.plan.procedures import RetentionSpec
 from changeover.plan.triggers import TriggerAction
 from changeover.store import cutovers, firings, minutes, plans, pruning, rollbacks, routing, samples
-from changeover.store.engine import Store
 from reports import as_json, charts, evidence, render, tables
 from reports.model import Asked, ReportData
 from tests.support.cutover_story import BEGIN, CutoverStory, plan
+from tests.support.ready_store import ready_store
 
 
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[CutoverStory]:
     """A story that has only begun: the plan is registered in an empty store."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     yield CutoverStory(store)
     store.close()
 

@@ -20,13 +20,13 @@ from changeover.domain.suites import SuiteCheck, SuiteVerdict
 from changeover.domain.verdict import Verdict
 from changeover.errors import InvalidInput
 from changeover.store import comparisons, health_results, samples, validations
-from changeover.store.engine import Store
 from reports.kind import Ask, Report
 from reports.kinds import KINDS
 from reports.lessons.collecting import Measured
 from reports.schema import schema_of
 from tests.core.reports.hand_made import NASTY
 from tests.support.cutover_story import CutoverStory, plan
+from tests.support.ready_store import ready_store
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 OUTSIDE = re.compile(r"""(?:src|href)=["'](?!#)|url\((?!["']?[#d])|<script|@import""")
@@ -36,7 +36,7 @@ OUTSIDE = re.compile(r"""(?:src|href)=["'](?!#)|url\((?!["']?[#d])|<script|@impo
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CutoverStory]:
     """A cutover that was rolled back, with comparisons, health checks and a suite."""
-    store = Store.open(f"sqlite:///{tmp_path_factory.mktemp('told') / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path_factory.mktemp('told') / 'store.db'}")
     story = CutoverStory(store, plan(shadow={"sample": 10})).rolled_back(failing="restore")
     batch = []
     for number in range(90):
@@ -175,7 +175,7 @@ def test_comparison_has_similarity_over_time_and_both_values(told: CutoverStory)
 @pytest.mark.parametrize("kind", ["rollback", "validation", "lessons"])
 def test_report_of_what_never_was_is_refused_with_a_way_on(tmp_path: Path, kind: str) -> None:
     """A new migration has no rollback, no suite and no cutover to tell of."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     story = CutoverStory(store)
     with pytest.raises(InvalidInput) as refused:
         built(story, kind)

@@ -10,16 +10,16 @@ import pytest
 
 from changeover.domain.outcomes import Outcome
 from changeover.store import outcomes, plans
-from changeover.store.engine import Store
 from reports.as_json import render_json
 from reports.evidence import collect
 from reports.render import render_html, render_markdown
 from tests.support.cutover_story import BEGIN, plan
+from tests.support.ready_store import ready_store
 
 
 def test_outcomes_stand_in_the_report(tmp_path: Path) -> None:
     """Numbers of all users and of the segment; without outcomes there is no such section."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     chosen = plan()
     plans.register(store, chosen, source="test", now=BEGIN)
     now = BEGIN + timedelta(minutes=2)

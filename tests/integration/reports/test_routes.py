@@ -20,6 +20,7 @@ from reports.as_json import render_json
 from reports.evidence import collect
 from reports.render import render_html, render_markdown
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 BEGIN = clock.now().replace(microsecond=0) - timedelta(hours=1)
 ROUTES: list[dict[str, Any]] = [
@@ -43,7 +44,7 @@ def measure(store: Store) -> None:
 
 def test_routes_stand_in_the_report(tmp_path: Path) -> None:
     """Where each is and what it met; without routes there is no such section."""
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plan = make_plan(routes=ROUTES)
     plans.register(store, plan, source="test", now=BEGIN)
     change = Change(mode=Mode.GRADUAL, weight=0, routes=(("orders", 2500),))

@@ -23,11 +23,12 @@ from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.support.ftp import PASSWORD, USERS, Ftp, serving
 from tests.support.processes import free_port
+from tests.support.ready_store import ready_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    found = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    found = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     yield found
     found.close()
 

@@ -21,8 +21,8 @@ from changeover.procedures.steps import CutoverRun
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import audit, cutovers, plans, routing
-from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
+from tests.support.ready_store import ready_store
 
 
 @dataclass
@@ -72,7 +72,7 @@ def scene(tmp_path: Path) -> Iterator[Open]:
             home.create()
             plan = make_plan(health_timeout="30s", **parts)
             bench = stack.enter_context(contextlib.contextmanager(start_bench)(plan, home.root))
-            store = Store.open(home.store_url, create=True)
+            store = ready_store(home.store_url)
             stack.callback(store.close)
             plans.register(store, bench.plan, source="test", now=clock.now())
             return Scene(Site(home, bench.plan, store, bench.gateway), bench)

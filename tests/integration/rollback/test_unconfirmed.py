@@ -18,9 +18,9 @@ from changeover.procedures import rollback, traffic
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans, publications, routing
-from changeover.store.engine import Store
 from reports import evidence, markdown
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +40,7 @@ class Silent:
 def silent(tmp_path: Path) -> Iterator[Silent]:
     home, plan = Home(tmp_path / "home"), make_plan()
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plans.register(store, plan, source="test", now=clock.now())
     gateway = Gateway(home.gateway_files, patience=0.1)
     gateway.prepare(plan, routing.read(store, "bench"))

@@ -40,6 +40,7 @@ from tests.integration.shadow.test_working import (
     until,
 )
 from tests.support.processes import running, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = [pytest.mark.integration, pytest.mark.anyio]
 BUSY = "dropped: host busy"
@@ -54,7 +55,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A store in shadow mode, with everything sampled."""
-    opened = Store.open(f"sqlite:///{tmp_path}/store.db", create=True)
+    opened = ready_store(f"sqlite:///{tmp_path}/store.db")
     plans.register(opened, plan_of("http://127.0.0.1:1"), source="test", now=clock.now())
     move(opened, mode=Mode.SHADOW, shadow_sample=10_000)
     yield opened

@@ -30,6 +30,7 @@ from changeover.store import comparisons, divergences, heartbeats, plans, routin
 from changeover.store.engine import Store
 from tests.integration.conftest import Bench, make_plan, start_bench
 from tests.support.processes import LONGEST_PAUSE, kill, running, upstream, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +85,7 @@ def service_of(module: str, directory: Path, **parts: object) -> Iterator[Servic
     plan = make_plan(shadow=SHADOW, comparison=COMPARISON, **parts)
     home = Home(directory / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     plans.register(store, plan, source="test", now=clock.now())
     routing.change(
         store, "bench", Change(mode=Mode.SHADOW, shadow_sample=10_000), Author("test", "test"),

@@ -16,8 +16,8 @@ from changeover.shadow.service import Shadow
 from changeover.shadow.tap import Exchange
 from changeover.site.home import Home
 from changeover.site.site import Site
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 STATE = RoutingState("bench", Mode.GRADUAL, 5_000, ("beta",), shadow_sample=10_000)
@@ -36,7 +36,7 @@ def shadow(plan: Plan, tmp_path: Path) -> Iterator[Shadow]:
     """A shadow service of a migration at 50 %, not yet running."""
     home = Home(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True)
+    store = ready_store(home.store_url)
     found = Shadow(Site(home, plan, store))
     found.state = STATE
     yield found
@@ -81,7 +81,7 @@ def test_a_key_that_the_gateways_script_found_is_told_by_its_bucket(tmp_path: Pa
     routing = plan.routing.model_copy(update={"key": (KeySpec(cookie="session"),)})
     home = Home(tmp_path / "home")
     home.create()
-    with contextlib.closing(Store.open(home.store_url, create=True)) as store:
+    with contextlib.closing(ready_store(home.store_url)) as store:
         shadow = Shadow(Site(home, plan.model_copy(update={"routing": routing}), store))
         shadow.state = STATE
         assert not offered(shadow, ("x-changeover-key", "4999"))

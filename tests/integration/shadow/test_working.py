@@ -33,6 +33,7 @@ from changeover.site.site import Site
 from changeover.store import comparisons, divergences, plans, routing
 from changeover.store.engine import Store
 from tests.support.processes import LONGEST_PAUSE
+from tests.support.ready_store import ready_store
 
 pytestmark = [pytest.mark.integration, pytest.mark.anyio]
 
@@ -92,7 +93,7 @@ def plan_of(
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A store in shadow mode, with everything sampled."""
-    opened = Store.open(f"sqlite:///{tmp_path}/store.db", create=True)
+    opened = ready_store(f"sqlite:///{tmp_path}/store.db")
     plans.register(opened, plan_of("http://127.0.0.1:1"), source="test", now=clock.now())
     move(opened, mode=Mode.SHADOW, shadow_sample=10_000)
     yield opened

@@ -18,6 +18,7 @@ from changeover.site.home import Home
 from changeover.store import heartbeats
 from changeover.store.engine import Store
 from tests.support.processes import LONGEST_PAUSE, ROOT, wait_for
+from tests.support.ready_store import ready_store
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +28,7 @@ def home(tmp_path: Path) -> Home:
     """A home with a store."""
     found = Home(tmp_path / "home")
     found.create()
-    Store.open(found.store_url, create=True).close()
+    ready_store(found.store_url).close()
     return found
 
 

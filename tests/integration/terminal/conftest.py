@@ -24,9 +24,9 @@ from changeover.plan.model import Plan
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import plans
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
 from tests.support.processes import LONGEST_PAUSE, ROOT
+from tests.support.ready_store import ready_store
 
 Prepare = Callable[..., Site]
 
@@ -36,7 +36,7 @@ def prepare(tmp_path: Path) -> Iterator[Prepare]:
     """Return a function that registers a plan in the home's store and returns its site."""
     home = Home(tmp_path / "home")
     home.create()
-    store = Store.open(home.store_url, create=True, timeout=LONGEST_PAUSE)
+    store = ready_store(home.store_url, timeout=LONGEST_PAUSE)
 
     def register(plan: Plan | None = None) -> Site:
         found = plan or make_plan()

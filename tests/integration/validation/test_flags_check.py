@@ -14,8 +14,8 @@ from changeover.plan.suites import FlagsCheck
 from changeover.site.home import Home
 from changeover.site.site import Site
 from changeover.store import flags, plans
-from changeover.store.engine import Store
 from tests.integration.conftest import make_plan
+from tests.support.ready_store import ready_store
 
 GOLD = {"key": "user-7", "attributes": {"plan": "gold"}}
 
@@ -24,7 +24,7 @@ GOLD = {"key": "user-7", "attributes": {"plan": "gold"}}
 def target(tmp_path: Path) -> CheckTarget:
     """A migration whose flag `ai` is on for gold users only."""
     plan = make_plan(flags={"ai": {"rules": [{"when": {"plan": ["gold"]}, "variant": "enabled"}]}})
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}", create=True)
+    store = ready_store(f"sqlite:///{tmp_path / 'store.db'}")
     plans.register(store, plan, source="test", now=clock.now())
     flags.follow_plan(store, plan, now=clock.now())
     return CheckTarget(plan, tmp_path, Site(Home(tmp_path), plan, store))

@@ -1,0 +1,33 @@
+"""A new store as a copy of one: to make its tables takes a sixth of a second of CPU each time."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from changeover.store.engine import Store
+
+
+def ready_store(url: str, *, timeout: float = 5.0) -> Store:
+    """Return what `Store.open(url, create=True)` does.
+
+    A file that is there already, or PostgreSQL, is brought up to date; a new file is copied.
+    `tests/store` has the tests of how tables are made.
+    """
+    database = make_url(url).database or ""
+    if not url.startswith("sqlite") or Path(database).exists():
+        return Store.open(url, create=True, timeout=timeout)
+    Path(database).write_bytes(_tables())
+    return Store.open(url, timeout=timeout)
+
+
+@functools.cache
+def _tables() -> bytes:
+    """Return the file of a new store."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = Path(directory) / "store.db"
+        Store.open(f"sqlite:///{made}", create=True).close()
+        return made.read_bytes()
