@@ -25,9 +25,14 @@ def close(run: CutoverRun, status: CutoverStatus, reason: str) -> Cutover:
 
     Returns:
         The cutover as it ended.
+
+    Raises:
+        CarriedElsewhere: Another run carries it, which goes on: only a rollback ends it here.
+        StaleEpoch: It was to be promoted, but a rollback came first.
     """
     ended = cutovers.finish(
-        run.site.store, run.id, status, outcome=reason, now=clock.now())
+        run.site.store, run.id, status, outcome=reason, now=clock.now(),
+        flow_run_id=run.flow_run_id)
     # as it ended, which need not be what was asked for: the first end stands
     said, severity = _SAID[ended.status]
     title = f"cutover {run.id} of {run.migration} {said}"

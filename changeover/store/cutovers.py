@@ -169,19 +169,33 @@ def all_of(store: Store, migration: str) -> list[Cutover]:
 
 
 def finish(
-    store: Store, cutover_id: int, status: CutoverStatus, *, outcome: str, now: datetime
+    store: Store, cutover_id: int, status: CutoverStatus, *, outcome: str, now: datetime,
+    flow_run_id: str | None = None,
 ) -> Cutover:
     """Close a cutover; the first final status stands, later calls return it.
 
     Whoever closes it after a rollback closes the stage that was open, too: a stage that is open in
     a cutover that has ended would soak for ever.
 
+    Args:
+        store: The store.
+        cutover_id: The cutover.
+        status: How it ended.
+        outcome: Why, for people.
+        now: The present moment.
+        flow_run_id: The run that closes it; None: a person or the observer does. After a rollback
+            any run may.
+
     Raises:
+        CarriedElsewhere: Another run carries the cutover and goes on with it.
         StaleEpoch: It was to be promoted, or stopped where it was, but a rollback came first.
     """
     with store.begin() as session:
         row = lock_in(session, cutover_id)
         if row.status == CutoverStatus.RUNNING:
+            if flow_run_id is not None and status is not CutoverStatus.ROLLED_BACK:
+                carrier = carriers.one_in(session, row.migration, subject(cutover_id))
+                carriers.refuse_other(carrier, flow_run_id)
             # after the cutover and before the audit, as everybody locks them
             if status in (CutoverStatus.PROMOTED, CutoverStatus.STOPPED):
                 lock_epoch(session, row.migration, row.epoch)

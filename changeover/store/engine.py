@@ -88,9 +88,16 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for reading; on SQLite it never waits for a writer."""
-        with clear_errors(self.engine.url), Session(self.engine) as session:
+        """A session for reading: all that it reads is of one moment, and it waits for no writer."""
+        with clear_errors(self.engine.url), Session(self._reading) as session:
             yield session
+
+    @property
+    def _reading(self) -> Engine:
+        # by itself PostgreSQL gives each statement a moment of its own, SQLite does not
+        if self.engine.dialect.name == "postgresql":
+            return self.engine.execution_options(isolation_level="REPEATABLE READ")
+        return self.engine
 
     @contextmanager
     def begin(self, *, is_durable: bool = True) -> Iterator[Session]:

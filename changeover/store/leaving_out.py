@@ -13,14 +13,21 @@ from changeover.plan.model import Stage
 from changeover.store import approvals, cutovers, instructions
 from changeover.store.cutovers import CutoverRow, StageRow
 from changeover.store.engine import Store
+from changeover.store.routing import lock_epoch
 
 
 def pass_over(
     store: Store, cutover_id: int, stages: Sequence[Stage], *, reason: str, now: datetime
 ) -> None:
-    """Close stages as skipped that were never entered, all of them or none."""
+    """Close stages as skipped that were never entered, all of them or none.
+
+    Raises:
+        StaleEpoch: A rollback came first.
+    """
     with store.begin() as session:
         cutover = cutovers.lock_in(session, cutover_id)
+        # after the cutover and before the audit, as everybody locks them
+        lock_epoch(session, cutover.migration, cutover.epoch)
         for stage in stages:
             if session.get(StageRow, (cutover_id, stage.key)) is None:
                 _skipped(session, cutover, stage, reason, now=now)
@@ -43,6 +50,7 @@ def leave_out(store: Store, cutover_id: int, stage: Stage, *, now: datetime) -> 
         agreed = instructions.rules_in(session, cutover, stage.key).counting(said)
         if len(agreed) < instructions.enough_in(session, cutover, stage):
             return False
+        lock_epoch(session, cutover.migration, cutover.epoch)
         why = described(given, InstructionKind.SKIP, stage.key)
         _skipped(session, cutover, stage, f"skipped by {why}", now=now)
         # what was asked before its first user moved is not asked any more

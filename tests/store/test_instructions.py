@@ -176,6 +176,20 @@ def test_a_stage_that_was_entered_just_before_is_left_all_the_same(
     assert leaving_out.leave_out(store, cutover.id, LATER, now=NOW)
 
 
+def test_no_stage_is_left_out_after_a_rollback(store: Store, cutover: Cutover) -> None:
+    """Neither because people said so before it, nor by beginning with a later one."""
+    for name in "ab":
+        instructions.skip(store, given(
+            InstructionKind.SKIP, HOUR, actor=name, stage=LATER.key))
+    for change in (Change(mode=Mode.GRADUAL, weight=100), Change(mode=Mode.EMERGENCY_ROLLBACK)):
+        routing.change(store, "shop", change, Author("test", "test"), now=NOW)
+    with pytest.raises(StaleEpoch, match="a rollback came first"):
+        leaving_out.leave_out(store, cutover.id, LATER, now=NOW)
+    with pytest.raises(StaleEpoch, match="a rollback came first"):
+        leaving_out.pass_over(store, cutover.id, [LATER], reason="begun later", now=NOW)
+    assert cutovers.stage(store, cutover.id, LATER.key) is None
+
+
 def test_nothing_can_be_said_to_a_cutover_that_was_rolled_back(
     store: Store, cutover: Cutover
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -127,6 +127,17 @@ def test_routes_that_are_moved_and_kept_come_back_as_they_were(store: Store) -> 
     routing.change(store, "shop", Change(mode=Mode.EMERGENCY_ROLLBACK),
                    Author("t", "t"), now=now())
     assert routing.read(store, "shop").routes == ()
+
+
+def test_all_that_a_session_reads_is_of_one_moment(store: Store) -> None:
+    """A minute that is summed up between two reads is neither missed nor counted twice."""
+    services = select(HeartbeatRow.service)
+    with store.read() as session:
+        assert session.scalars(services).all() == []
+        heartbeats.beat(store, "observer", pid=1, now=now())
+        assert session.scalars(services).all() == []
+    with store.read() as session:
+        assert session.scalars(services).all() == ["observer"]
 
 
 def test_refused_change_changes_nothing(store: Store) -> None:

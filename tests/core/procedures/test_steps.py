@@ -12,7 +12,7 @@ from changeover.analysis.gate import StageDecision
 from changeover.domain.audit import Author
 from changeover.domain.procedures import StepStatus
 from changeover.domain.rollbacks import Rollback, RollbackSeverity
-from changeover.domain.rollout import StageAction
+from changeover.domain.rollout import CutoverStatus, StageAction
 from changeover.domain.routing import Change, Mode
 from changeover.domain.suites import SuiteVerdict
 from changeover.errors import (
@@ -22,10 +22,11 @@ from changeover.errors import (
     StaleEpoch,
     StoreError,
 )
+from changeover.procedures import ending
 from changeover.procedures.steps import Found, Procedure, RollbackRun
 from changeover.procedures.suites import SuiteResult, problems_of
 from changeover.site.site import Site
-from changeover.store import audit, carriers, cutovers, rollbacks, routing, steps
+from changeover.store import audit, carriers, cutovers, messages, rollbacks, routing, steps
 from tests.core.procedures.conftest import begun
 
 
@@ -121,6 +122,12 @@ def test_run_that_lost_its_cutover_does_nothing_more(site: Site) -> None:
     cutovers.adopt(site.store, run.id, carrier, flow_run_id="two", now=clock.now())
     with pytest.raises(CarriedElsewhere, match="flow run two carries cutover"):
         run.current_state()
+    # what it was about to say of the preparation is not true of the run that goes on
+    with pytest.raises(CarriedElsewhere, match="flow run two carries cutover"):
+        ending.close(run, CutoverStatus.FAILED, "not begun")
+    assert run.record.status is CutoverStatus.RUNNING
+    told = messages.newest(site.store, site.migration)
+    assert not [each for each in told if "was not begun" in each.title]
 
 
 def test_cutover_that_a_rollback_overtook_may_change_nothing(site: Site) -> None:
