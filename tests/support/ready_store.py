@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import make_url
 
@@ -14,13 +17,16 @@ from changeover.store.engine import Store
 def ready_store(url: str, *, timeout: float = 5.0) -> Store:
     """Return what `Store.open(url, create=True)` does.
 
-    A file that is there already, or PostgreSQL, is brought up to date; a new file is copied.
+    A file that is there already, or PostgreSQL, is brought up to date; a new file is copied, with a
+    name of its own.
     `tests/store` has the tests of how tables are made.
     """
     database = make_url(url).database or ""
     if not url.startswith("sqlite") or Path(database).exists():
         return Store.open(url, create=True, timeout=timeout)
     Path(database).write_bytes(_tables())
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE store_identity SET id = ?", (uuid4().hex,))
     return Store.open(url, timeout=timeout)
 
 
