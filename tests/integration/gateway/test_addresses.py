@@ -30,6 +30,9 @@ from tests.support.processes import free_port, wait_for
 
 pytestmark = pytest.mark.integration
 
+PATIENCE = {"health_timeout": "20s", "attempt_timeout": "60s", "timeout": "60s"}
+"""A busy machine pauses any server for seconds."""
+
 
 class Pair:
     """A candidate of two addresses that can end one after the other, and a baseline of two."""
@@ -41,10 +44,9 @@ class Pair:
             self.begin(name)
         addresses = {side: [f"127.0.0.1:{self.ports[f'{side}-{number}']}" for number in (1, 2)]
                      for side in ("old", "new")}
-        patience = {"health_timeout": "20s", "attempt_timeout": "60s", "timeout": "60s"}
         self.plan = plan_of(
-            {"url": "http://old.internal", "addresses": addresses["old"], **patience},
-            {"url": "http://new.internal", "addresses": addresses["new"], **patience,
+            {"url": "http://old.internal", "addresses": addresses["old"], **PATIENCE},
+            {"url": "http://new.internal", "addresses": addresses["new"], **PATIENCE,
              **candidate})
 
     def begin(self, name: str) -> None:
@@ -98,7 +100,7 @@ def test_weights_say_how_much_each_address_gets(tmp_path: Path) -> None:
     """Three to one."""
     ports = free_port(), free_port()
     plan = plan_of({"url": f"http://127.0.0.1:{free_port()}"}, {
-        "url": "http://new.internal",
+        "url": "http://new.internal", **PATIENCE,
         "addresses": [{"address": f"127.0.0.1:{ports[0]}", "weight": 3}, f"127.0.0.1:{ports[1]}"]})
     with (
         Http1System("a").serving(ports[0]), Http1System("b").serving(ports[1]),

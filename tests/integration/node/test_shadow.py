@@ -87,8 +87,11 @@ def test_two_nodes_compare_what_each_carries(begin: Begin) -> None:
     window = samples.window(fleet.store, "bench", "candidate",
                             start=soon - timedelta(hours=1), end=soon)
     assert window.compared == coverage["compared"]
-    services = {beat.service for beat in heartbeats.of(fleet.store, "bench")}
-    assert {"shadow edge-1", "shadow edge-2"} <= services
+
+    def services() -> set[str]:
+        return {beat.service for beat in heartbeats.of(fleet.store, "bench")}
+
+    wait_for(lambda: {"shadow edge-1", "shadow edge-2"} <= services(), what="both services' beats")
 
 
 def test_a_service_of_a_node_that_is_killed_is_started_again(begin: Begin) -> None:
