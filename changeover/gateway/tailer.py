@@ -69,9 +69,8 @@ class Tailer:
 
     def is_behind(self, within: int = 1 << 20) -> bool:
         """Whether more than `within` bytes are not read yet: after a pause, or in an old file."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
+        status = _status(self.path)
+        if status is None:
             return False
         return status.st_ino != self._inode or status.st_size - self._offset > within
 
@@ -174,14 +173,17 @@ def _aside(path: Path) -> Path:
 
 
 def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None
+    status = _status(path)
+    return None if status is None else status.st_ino
 
 
 def _size(path: Path) -> int:
+    status = _status(path)
+    return 0 if status is None else status.st_size
+
+
+def _status(path: Path) -> os.stat_result | None:
     try:
-        return path.stat().st_size
+        return path.stat()
     except FileNotFoundError:
-        return 0
+        return None

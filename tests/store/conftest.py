@@ -20,6 +20,7 @@ from changeover.store import plans
 from changeover.store.engine import Store
 from tests.core.plan.test_load import GOOD
 from tests.support.processes import LONGEST_PAUSE
+from tests.support.ready_store import new_file
 
 _numbers = itertools.count(1)
 
@@ -80,9 +81,9 @@ def store_url(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database, from which others are copied: migrating each takes a second."""
+    """A migrated database, from which others are copied."""
     path = tmp_path_factory.mktemp("template") / "store.db"
-    Store.open(f"sqlite:///{path}", create=True).close()
+    path.write_bytes(new_file())
     return path
 
 

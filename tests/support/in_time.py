@@ -7,7 +7,6 @@ since then is skipped, and the end of the output counts them. Nowhere else has a
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import Counter
@@ -38,14 +37,14 @@ def left(path: str, began: str, now: float) -> bool:
     return now < float(began) + 60 * minutes
 
 
-def for_tries(began: str, now: float) -> float:
-    """Return the seconds that are left for second tries; without a limit that is for ever.
+def for_tries(began: str, now: float) -> float | None:
+    """Return the seconds that are left for second tries; None without a limit.
 
     Args:
         began: When CI's run began, in seconds since 1970; empty: nobody is in a hurry.
         now: The present moment, in seconds since 1970.
     """
-    return max(0.0, float(began) + 60 * TRIES_MINUTES - now) if began else math.inf
+    return max(0.0, float(began) + 60 * TRIES_MINUTES - now) if began else None
 
 
 @pytest.hookimpl(tryfirst=True)

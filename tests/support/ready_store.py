@@ -24,15 +24,15 @@ def ready_store(url: str, *, timeout: float = 5.0) -> Store:
     database = make_url(url).database or ""
     if not url.startswith("sqlite") or Path(database).exists():
         return Store.open(url, create=True, timeout=timeout)
-    Path(database).write_bytes(_tables())
+    Path(database).write_bytes(new_file())
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE store_identity SET id = ?", (uuid4().hex,))
     return Store.open(url, timeout=timeout)
 
 
 @functools.cache
-def _tables() -> bytes:
-    """Return the file of a new store."""
+def new_file() -> bytes:
+    """Return the bytes of a new store's file, made once; whoever copies them shares its name."""
     with tempfile.TemporaryDirectory() as directory:
         made = Path(directory) / "store.db"
         Store.open(f"sqlite:///{made}", create=True).close()

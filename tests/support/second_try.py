@@ -14,7 +14,6 @@ what CI's time does not suffice for: it is named, while a run that CI ends names
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -86,8 +85,7 @@ def _failing(nodes: list[str], root: Path) -> set[str]:
     unhurried = {name: value for name, value in os.environ.items() if name != BEGAN_AT}
     seconds = for_tries(os.environ.get(BEGAN_AT, ""), time.time())
     try:
-        done = subprocess.run(command, cwd=root, env=unhurried, check=False,
-                              timeout=None if math.isinf(seconds) else seconds)
+        done = subprocess.run(command, cwd=root, env=unhurried, check=False, timeout=seconds)
     except subprocess.TimeoutExpired:
         _say(f"no time is left for them; all has to be over in {TRIES_MINUTES} minutes")
         return set(nodes)
